@@ -1,0 +1,1 @@
+"""Agents: who does the work that is sold."""

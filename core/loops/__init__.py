@@ -1,0 +1,1 @@
+"""The back office: loops that move paid work forward."""

@@ -1,0 +1,1 @@
+"""The ground: one transaction at a time, on SQLite or PostgreSQL."""

@@ -1,0 +1,142 @@
+"""Everything the product can refuse or fail at, one class per sentence.
+
+    BoltworkError
+    ├── Refused                  the customer's request cannot be served as it stands; nothing is kept
+    │   ├── InvalidRequest       a field is wrong
+    │   ├── Unauthorized         no credential, or a bad one
+    │   ├── Forbidden            the credential's own limits say no; paying cures nothing
+    │   ├── NotFound             absent, malformed and foreign alike
+    │   ├── WrongState           the job, session or refund is past that
+    │   ├── PriceAboveMaximum    cheaper than we can be
+    │   └── RateLimited          later
+    └── Unavailable              an outside party or we ourselves cannot serve now; nothing half made
+        ├── WalletUnavailable
+        ├── ModelUnavailable
+        ├── DatabaseUnavailable
+        ├── QueueFull
+        ├── Paused
+        └── ShuttingDown
+
+`code` is the word of the public contract; `detail` is one sentence for the customer and holds no
+secret. `reason`, where present, is one line for the log only.
+"""
+
+from typing import ClassVar
+
+
+class BoltworkError(Exception):
+    """The root: everything below carries a public `code` and a `detail`."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Refused(BoltworkError):
+    """The request cannot be served as it stands; the transaction it was met in keeps nothing."""
+
+
+class InvalidRequest(Refused):
+    """A field is wrong; `pointer` is its JSON pointer, or "" for the whole request."""
+
+    code = "invalid_request"
+
+    def __init__(self, detail: str, *, pointer: str = "") -> None:
+        super().__init__(detail)
+        self.pointer = pointer
+
+
+class Unauthorized(Refused):
+    """No credential, or one that does not hold."""
+
+    code = "unauthorized"
+
+
+class Forbidden(Refused):
+    """The credential's own limits say no; paying cures nothing."""
+
+    code = "forbidden"
+
+
+class NotFound(Refused):
+    """Absent, malformed and foreign ids get one and the same answer."""
+
+    code = "not_found"
+
+    def __init__(self, detail: str = "There is nothing here by that name.") -> None:
+        super().__init__(detail)
+
+
+class WrongState(Refused):
+    """The thing exists, but is past (or not yet at) what was asked of it."""
+
+    code = "wrong_state"
+
+
+class PriceAboveMaximum(Refused):
+    """The customer's maximum lies below what we can ever charge."""
+
+    code = "price_above_maximum"
+
+
+class RateLimited(Refused):
+    """Too much at once; `retry_after_s` says when to come back."""
+
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(BoltworkError):
+    """Somebody cannot serve now; no money was taken and nothing half made is visible."""
+
+    code = "internal"
+    retry_after_s: ClassVar[int] = 5
+
+    def __init__(self, reason: str, detail: str = "Please try again in a moment.") -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class WalletUnavailable(Unavailable):
+    """The wallet cannot make an invoice or answer now."""
+
+    code = "wallet_unavailable"
+
+
+class ModelUnavailable(Unavailable):
+    """The model cannot be reached now."""
+
+    code = "model_unavailable"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database is full, locked or gone; nothing of the transaction is kept."""
+
+    code = "database_unavailable"
+
+
+class QueueFull(Unavailable):
+    """More work waits than can be promised."""
+
+    code = "queue_full"
+
+
+class Paused(Unavailable):
+    """The operator, or the watchdog, has stopped the intake of money."""
+
+    code = "paused"
+    retry_after_s = 60
+
+
+class ShuttingDown(Unavailable):
+    """This process takes nothing new any more."""
+
+    code = "shutting_down"

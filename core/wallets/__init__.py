@@ -1,0 +1,1 @@
+"""Wallets: how money comes in and goes out."""
