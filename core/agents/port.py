@@ -81,8 +81,8 @@ class Agent(Protocol):
     ) -> AsyncIterator[Delta | Usage]:
         """One work call: the answer in pieces, then exactly one Usage at the end.
 
-        Raises AgentFault where the upstream refuses, stalls, cuts off or answers nonsense. An answer
-        cut by length ends normally. Closing the iterator stops the upstream.
+        Raises AgentFault where the upstream refuses, stalls, cuts off or answers nonsense. An
+        answer cut by length ends normally. Closing the iterator stops the upstream.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Everything the product can refuse or fail at, one class per sentence.
 
     BoltworkError
-    ├── Refused                  the customer's request cannot be served as it stands; nothing is kept
+    ├── Refused                  the request cannot be served as it stands; nothing is kept
     │   ├── InvalidRequest       a field is wrong
     │   ├── Unauthorized         no credential, or a bad one
     │   ├── Forbidden            the credential's own limits say no; paying cures nothing
@@ -9,7 +9,7 @@
     │   ├── WrongState           the job, session or refund is past that
     │   ├── PriceAboveMaximum    cheaper than we can be
     │   └── RateLimited          later
-    └── Unavailable              an outside party or we ourselves cannot serve now; nothing half made
+    └── Unavailable              somebody cannot serve now; nothing half made
         ├── WalletUnavailable
         ├── ModelUnavailable
         ├── DatabaseUnavailable

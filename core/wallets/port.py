@@ -64,12 +64,13 @@ class Wallet(Protocol):
         """Make an invoice over whole satoshi.
 
         `extra` marks the payment at the wallet with its kind and its ids. Raises
-        `core.values.errors.WalletUnavailable`; an invoice that differs from what was asked (amount, network, hash, expiry) counts as that.
+        `core.values.errors.WalletUnavailable`; an invoice that differs from what was asked
+        (amount, network, hash, expiry) counts as that.
         """
         ...
 
     async def look_up(self, payment_hash: str) -> LookUp:
-        """What the wallet knows of this incoming payment now. Never raises for the wallet's faults."""
+        """What the wallet knows of this incoming payment now; its faults are Unknown."""
         ...
 
     def settlements(self) -> AsyncIterator[Settlement | None]:
