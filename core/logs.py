@@ -1,0 +1,116 @@
+"""Logging: one event and its fields a line, as JSON or for a terminal, and never a secret.
+
+Every record, also those of libraries, passes `Redaction` after its traceback has become text.
+It knows secrets by their value (those of the configuration), by the name of their field, and by
+their look (bot tokens, bearer tokens, keys in addresses).
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any, Final, Literal, TextIO
+
+import structlog
+
+Style = Literal["json", "terminal"]
+
+HIDDEN: Final = "[hidden]"
+
+_SECRET_NAME: Final = re.compile(
+    r"(^|_)(token|secret|password|passwd|preimage|macaroon|authorization|nsec|api_?key|admin_?key"
+    r"|invoice_?key|secret_?key|private_?key|prompt|request_text)$",
+    re.IGNORECASE,
+)
+_SECRET_LOOK: Final = re.compile(
+    r"(?<=bot)\d{6,}:[\w-]{20,}"  # Telegram puts the bot's token into every address
+    r"|\b\d{8,}:[\w-]{30,}"
+    r"|(?<=Bearer )[^\s\"',]+|(?<=L402 )[^\s\"',]+|(?<=LSAT )[^\s\"',]+"
+    r"|(?<=/api/v1/ws/)[\w-]+"  # LNbits: the websocket's address ends with a wallet key
+    r"|(?<=//)[^/\s:@]+:[^/\s@]+(?=@)"
+    r"|\bnsec1[02-9ac-hj-np-z]{58}\b"
+    r"|\bsk-[\w-]{20,}"
+    r"|\bAg[EI][\w+/-]{80,}={0,2}"  # a version 2 macaroon in base64
+)
+
+# They tell every request's address at INFO, and bodies at DEBUG.
+_NOISY: Final = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "telegram", "aiohttp.access")
+
+
+class Redaction:
+    """The last processor before a record becomes text."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        # A short value would black out innocent words.
+        values = sorted({secret for secret in secrets if len(secret) >= 8}, key=len, reverse=True)
+        self._values = re.compile("|".join(map(re.escape, values))) if values else None
+
+    def __call__(
+        self, _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        """The record without secrets."""
+        return self._fields(event)
+
+    def text(self, text: str) -> str:
+        """The text without secrets."""
+        if self._values is not None:
+            text = self._values.sub(HIDDEN, text)
+        return _SECRET_LOOK.sub(HIDDEN, text)
+
+    def _fields(self, fields: Mapping[Any, Any]) -> dict[str, Any]:
+        return {self.text(str(name)): self._field(str(name), fields[name]) for name in fields}
+
+    def _field(self, name: str, value: Any) -> Any:
+        if _SECRET_NAME.search(name) and value:
+            return HIDDEN
+        return self._value(value)
+
+    def _value(self, value: Any) -> Any:
+        match value:
+            case None | bool() | int() | float():
+                return value
+            case Mapping():
+                return self._fields(value)
+            case list() | tuple() | set() | frozenset():
+                return [self._value(inner) for inner in value]
+            case _:
+                return self.text(str(value))
+
+
+def set_up_logs(style: Style, *, secrets: Iterable[str], stream: TextIO) -> None:
+    """Send every record of this process to `stream`, one line each, without secrets."""
+    shared: list[Callable[..., Any]] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                Redaction(secrets),
+                _renderer(style, stream),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _renderer(style: Style, stream: TextIO) -> Callable[..., Any]:
+    if style == "json":
+        return structlog.processors.JSONRenderer(sort_keys=False)
+    return structlog.dev.ConsoleRenderer(colors=stream.isatty(), timestamp_key="at")
