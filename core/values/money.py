@@ -3,12 +3,13 @@
 A charge is rounded up, a payout is rounded down, once, here. No float ever touches an amount.
 """
 
-from typing import NewType
+from typing import Final, NewType
 
 Msat = NewType("Msat", int)
 
-MSAT_PER_SAT = 1000
-SATS_MAX = 21_000_000 * 100_000_000
+NOTHING: Final = Msat(0)
+MSAT_PER_SAT: Final = 1000
+SATS_MAX: Final = 21_000_000 * 100_000_000
 
 
 def from_sats(sats: int) -> Msat:

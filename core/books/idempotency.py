@@ -1,0 +1,108 @@
+"""Idempotency keys: the same request again gets the same answer, byte for byte.
+
+A key is claimed before the work and kept with its answer in the transaction of the effect. Only
+2xx answers are kept; anything else frees the key, as does the death of the process that ran it.
+Source: the Idempotency-Key draft of the IETF's HTTPAPI group.
+"""
+
+from dataclasses import dataclass
+
+from core.store.port import Tx
+
+KEPT_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The right to answer under a key; whoever holds it keeps an answer or releases the key."""
+
+    principal: str
+    key: str
+    fingerprint: bytes
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """An answer as it was kept; `sealed` is encrypted."""
+
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReused:
+    """The key stands for another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRunning:
+    """The first request under this key still runs."""
+
+
+Claim = Receipt | StoredAnswer | KeyReused | KeyRunning
+
+
+async def claim(tx: Tx, receipt: Receipt, now_ms: int) -> Claim:
+    """Claim the key of `receipt`; the receipt itself comes back where the request is new."""
+    row = await tx.one(
+        "SELECT k.fingerprint, k.state, k.answer, k.expires_at_ms, p.process_id AS alive"
+        " FROM idempotency_keys k LEFT JOIN processes p ON p.process_id = k.owner"
+        " WHERE k.principal = :principal AND k.key = :key",
+        principal=receipt.principal,
+        key=receipt.key,
+    )
+    if row is not None and row["expires_at_ms"] > now_ms:
+        if row["state"] == "running" and row["alive"] is not None:
+            return KeyRunning() if row["fingerprint"] == receipt.fingerprint else KeyReused()
+        if row["state"] == "stored":
+            same = row["fingerprint"] == receipt.fingerprint
+            return StoredAnswer(row["answer"]) if same else KeyReused()
+    await _put(tx, receipt, now_ms)
+    return receipt
+
+
+async def keep(tx: Tx, receipt: Receipt, sealed: bytes, now_ms: int) -> None:
+    """Keep the answer, in the transaction of its effect."""
+    kept = await tx.run(
+        "UPDATE idempotency_keys SET state = 'stored', answer = :sealed,"
+        " expires_at_ms = :expires_at_ms WHERE principal = :principal AND key = :key"
+        " AND state = 'running' AND owner = :owner AND fingerprint = :fingerprint",
+        principal=receipt.principal,
+        key=receipt.key,
+        owner=receipt.owner,
+        fingerprint=receipt.fingerprint,
+        sealed=sealed,
+        expires_at_ms=now_ms + KEPT_MS,
+    )
+    assert kept == 1, "an answer is kept once, by the holder of the receipt"
+
+
+async def release(tx: Tx, receipt: Receipt) -> None:
+    """Free the key: the request had no effect."""
+    await tx.run(
+        "DELETE FROM idempotency_keys WHERE principal = :principal AND key = :key"
+        " AND state = 'running' AND owner = :owner AND fingerprint = :fingerprint",
+        principal=receipt.principal,
+        key=receipt.key,
+        owner=receipt.owner,
+        fingerprint=receipt.fingerprint,
+    )
+
+
+async def forget_expired(tx: Tx, now_ms: int) -> None:
+    """Delete keys whose time is over."""
+    await tx.run("DELETE FROM idempotency_keys WHERE expires_at_ms <= :now_ms", now_ms=now_ms)
+
+
+async def _put(tx: Tx, receipt: Receipt, now_ms: int) -> None:
+    await tx.run(
+        "INSERT INTO idempotency_keys (principal, key, fingerprint, state, owner, expires_at_ms)"
+        " VALUES (:principal, :key, :fingerprint, 'running', :owner, :expires_at_ms)"
+        " ON CONFLICT (principal, key) DO UPDATE SET fingerprint = :fingerprint,"
+        " state = 'running', owner = :owner, answer = NULL, expires_at_ms = :expires_at_ms",
+        principal=receipt.principal,
+        key=receipt.key,
+        fingerprint=receipt.fingerprint,
+        owner=receipt.owner,
+        expires_at_ms=now_ms + KEPT_MS,
+    )

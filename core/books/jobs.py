@@ -1,0 +1,139 @@
+"""Jobs as their customers see them, in every version that could have been seen.
+
+Each change is one version; versions are kept, so that a listener who was away misses none.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+import orjson
+from pydantic import TypeAdapter
+
+from core.books import invoices, job_rows, refunds
+from core.books.invoices import Invoice, Purpose
+from core.books.job_rows import Quote, TokensUsed
+from core.books.refunds import Refund
+from core.store.port import Row, Tx
+from core.values.states import ErrorCode, State
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as its customer sees it."""
+
+    job_id: str
+    state: State
+    version: int
+    request: str | None
+    metadata: Mapping[str, str] | None
+    created_at_ms: int
+    updated_at_ms: int
+    deadline_at_ms: int | None
+    eval_invoice: Invoice | None
+    quote: Quote | None
+    work_invoice: Invoice | None
+    reason: str | None
+    result: str | None
+    model: str | None
+    usage: TokensUsed | None
+    error_code: ErrorCode | None
+    error_message: str | None
+    refunds: tuple[Refund, ...]
+
+
+async def view(tx: Tx, job_id: str) -> Job:
+    """The customer's view of a job. Raises NotFound."""
+    row = await job_rows.row(tx, job_id)
+    bills = await invoices.of_account(tx, job_id)
+    return Job(
+        job_id=job_id,
+        state=row["state"],
+        version=row["version"],
+        request=row["request"],
+        metadata=None if row["metadata"] is None else orjson.loads(row["metadata"]),
+        created_at_ms=row["created_at_ms"],
+        updated_at_ms=row["updated_at_ms"],
+        deadline_at_ms=row["deadline_at_ms"],
+        eval_invoice=_current(bills, "eval"),
+        quote=_quote(row),
+        work_invoice=_current(bills, "work"),
+        reason=None if row["state"] == "evaluating" else row["reason"],
+        result=row["result"],
+        model=row["model"],
+        usage=_usage(row),
+        error_code=row["error_code"],
+        error_message=row["error_message"],
+        refunds=tuple(await refunds.of_account(tx, job_id)),
+    )
+
+
+async def new_version(tx: Tx, job_id: str, now_ms: int) -> Job:
+    """Close a change: raise the version, keep it, and wake whoever waits for this job."""
+    await job_rows.raise_version(tx, job_id, now_ms)
+    job = await view(tx, job_id)
+    await tx.run(
+        "INSERT INTO job_versions (job_id, version, body) VALUES (:job_id, :version, :body)",
+        job_id=job_id,
+        version=job.version,
+        body=_as_body(job),
+    )
+    tx.announce(job_id)
+    return job
+
+
+async def versions_after(tx: Tx, job_id: str, version: int) -> list[Job]:
+    """Every version after this one, oldest first, each as it was. Raises NotFound."""
+    now = await view(tx, job_id)
+    rows = await tx.all(
+        "SELECT body FROM job_versions WHERE job_id = :job_id AND version > :version"
+        " ORDER BY version",
+        job_id=job_id,
+        version=version,
+    )
+    return [_from_body(row["body"], now) for row in rows]
+
+
+async def forget_versions(tx: Tx, job_id: str) -> None:
+    """Delete the old versions of a job."""
+    await tx.run("DELETE FROM job_versions WHERE job_id = :job_id", job_id=job_id)
+
+
+def _current(bills: list[Invoice], purpose: Purpose) -> Invoice | None:
+    """The invoice to show: the one that was paid, else the newest."""
+    mine = [bill for bill in bills if bill.purpose == purpose]
+    return next((bill for bill in mine if bill.state == "paid"), mine[0] if mine else None)
+
+
+def _quote(row: Row) -> Quote | None:
+    if row["quote_expires_at_ms"] is None:
+        return None
+    return Quote(
+        row["price_sats"],
+        row["quote_input_tokens"],
+        row["quote_output_tokens"],
+        row["quote_expires_at_ms"],
+    )
+
+
+def _usage(row: Row) -> TokensUsed | None:
+    if row["usage_input_tokens"] is None:
+        return None
+    return TokensUsed(row["usage_input_tokens"], row["usage_output_tokens"])
+
+
+@cache
+def _job_adapter() -> TypeAdapter[Job]:
+    return TypeAdapter(Job)
+
+
+def _as_body(job: Job) -> str:
+    # What never changes, or comes only with the last version, stands in the row alone.
+    bare = replace(job, request=None, metadata=None, result=None)
+    return _job_adapter().dump_json(bare).decode()
+
+
+def _from_body(body: str, now: Job) -> Job:
+    then = _job_adapter().validate_json(body)
+    result = now.result if then.state == "complete" else None
+    return replace(then, request=now.request, metadata=now.metadata, result=result)

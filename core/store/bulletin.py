@@ -1,0 +1,57 @@
+"""The bulletin: who waits for a change is woken by the commit that made it.
+
+Topics are ids of jobs and sessions, and the names of the loops. Nothing is remembered: a listener
+first subscribes, then reads the books, then waits, so that no change falls in between.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+
+class News:
+    """One listener's flag: raised by a commit, lowered by waiting."""
+
+    def __init__(self) -> None:
+        self._raised = asyncio.Event()
+
+    def raise_flag(self) -> None:
+        """Something was committed on this topic."""
+        self._raised.set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait for the next change; False when the time was over first."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._raised.wait()
+        except TimeoutError:
+            return False
+        self._raised.clear()
+        return True
+
+
+class Bulletin:
+    """All listeners of one process."""
+
+    def __init__(self) -> None:
+        self._listeners: defaultdict[str, set[News]] = defaultdict(set)
+
+    @contextmanager
+    def listen(self, topic: str) -> Iterator[News]:
+        """Hear of every commit that announces `topic` while the block runs."""
+        news = News()
+        self._listeners[topic].add(news)
+        try:
+            yield news
+        finally:
+            listeners = self._listeners[topic]
+            listeners.discard(news)
+            if not listeners:
+                del self._listeners[topic]
+
+    def post(self, topics: Iterable[str]) -> None:
+        """Wake everybody who listens to one of these topics."""
+        for topic in topics:
+            for news in self._listeners.get(topic, ()):
+                news.raise_flag()

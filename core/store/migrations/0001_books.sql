@@ -1,0 +1,157 @@
+-- The books of the first release. A table belongs to the one file in core/books that names it.
+
+-- settings.py
+CREATE TABLE settings (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT;
+
+-- ledger.py: customers' accounts store a guarded balance; house accounts are sums of entries.
+CREATE TABLE accounts (
+  account_id TEXT PRIMARY KEY,
+  balance_msat INTEGER NOT NULL CHECK (balance_msat >= 0),
+  held_msat INTEGER NOT NULL CHECK (held_msat >= 0 AND held_msat <= balance_msat),
+  entry_count INTEGER NOT NULL,
+  chain_hash BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE transfers (
+  transfer_id TEXT PRIMARY KEY,
+  kind TEXT NOT NULL,
+  ref TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  hash BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE entries (
+  transfer_id TEXT NOT NULL REFERENCES transfers (transfer_id),
+  leg INTEGER NOT NULL,
+  account_id TEXT NOT NULL,
+  amount_msat INTEGER NOT NULL CHECK (amount_msat <> 0),
+  number INTEGER,
+  balance_msat INTEGER,
+  chain_hash BLOB,
+  PRIMARY KEY (transfer_id, leg)
+) STRICT;
+CREATE UNIQUE INDEX entries_of_account ON entries (account_id, number);
+
+CREATE TABLE holds (
+  hold_id TEXT PRIMARY KEY,
+  account_id TEXT NOT NULL REFERENCES accounts (account_id),
+  amount_msat INTEGER NOT NULL CHECK (amount_msat > 0),
+  state TEXT NOT NULL CHECK (state IN ('open', 'posted', 'voided')),
+  used_msat INTEGER NOT NULL CHECK (used_msat >= 0 AND used_msat <= amount_msat),
+  expires_at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX holds_open ON holds (expires_at_ms) WHERE state = 'open';
+
+-- invoices.py
+CREATE TABLE invoices (
+  payment_hash TEXT PRIMARY KEY,
+  account_id TEXT NOT NULL,
+  purpose TEXT NOT NULL CHECK (purpose IN ('eval', 'work', 'deposit', 'topup')),
+  bolt11 TEXT NOT NULL,
+  amount_msat INTEGER NOT NULL CHECK (amount_msat > 0),
+  state TEXT NOT NULL CHECK (state IN ('open', 'paid', 'closed')),
+  client TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  expires_at_ms INTEGER NOT NULL,
+  paid_at_ms INTEGER
+) STRICT;
+CREATE INDEX invoices_open ON invoices (expires_at_ms) WHERE state = 'open';
+CREATE INDEX invoices_open_of_client ON invoices (client) WHERE state = 'open';
+CREATE INDEX invoices_of_account ON invoices (account_id, created_at_ms);
+
+-- jobs.py
+CREATE TABLE jobs (
+  job_id TEXT PRIMARY KEY,
+  session_id TEXT,
+  token_id BLOB NOT NULL,
+  client TEXT NOT NULL,
+  state TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  request TEXT,
+  metadata TEXT,
+  model_id TEXT NOT NULL,
+  max_price_sats INTEGER,
+  eval_fee_msat INTEGER NOT NULL CHECK (eval_fee_msat >= 0),
+  created_at_ms INTEGER NOT NULL,
+  updated_at_ms INTEGER NOT NULL,
+  ended_at_ms INTEGER,
+  wait_until_ms INTEGER,
+  deadline_at_ms INTEGER,
+  due_at_ms INTEGER,
+  lease_owner TEXT,
+  attempt INTEGER NOT NULL,
+  eval_calls INTEGER NOT NULL,
+  bad_verdicts INTEGER NOT NULL,
+  work_calls INTEGER NOT NULL,
+  price_sats INTEGER,
+  quote_input_tokens INTEGER,
+  quote_output_tokens INTEGER,
+  quote_expires_at_ms INTEGER,
+  reason TEXT,
+  result TEXT,
+  model TEXT,
+  usage_input_tokens INTEGER,
+  usage_output_tokens INTEGER,
+  error_code TEXT,
+  error_message TEXT
+) STRICT;
+CREATE INDEX jobs_due ON jobs (due_at_ms) WHERE state IN ('evaluating', 'executing');
+CREATE INDEX jobs_waiting ON jobs (wait_until_ms)
+  WHERE state IN ('awaiting_eval_payment', 'evaluating', 'awaiting_work_payment');
+CREATE INDEX jobs_overdue ON jobs (deadline_at_ms) WHERE state = 'executing';
+CREATE INDEX jobs_ended ON jobs (ended_at_ms) WHERE ended_at_ms IS NOT NULL AND request IS NOT NULL;
+CREATE INDEX jobs_of_session ON jobs (session_id, created_at_ms) WHERE session_id IS NOT NULL;
+
+CREATE TABLE job_versions (
+  job_id TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (job_id, version)
+) STRICT;
+
+-- refunds.py: what is owed back. own_msat pays its own routing fee, house_msat does not.
+CREATE TABLE refunds (
+  refund_id TEXT PRIMARY KEY,
+  account_id TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('due', 'sending', 'paid', 'unknown', 'credited')),
+  house_msat INTEGER NOT NULL CHECK (house_msat >= 0),
+  own_msat INTEGER NOT NULL CHECK (own_msat >= 0),
+  amount_msat INTEGER NOT NULL CHECK (amount_msat >= 0),
+  fee_msat INTEGER NOT NULL CHECK (fee_msat >= 0),
+  destination TEXT,
+  created_at_ms INTEGER NOT NULL,
+  updated_at_ms INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX refunds_due ON refunds (account_id) WHERE state = 'due';
+CREATE INDEX refunds_of_account ON refunds (account_id, created_at_ms);
+
+-- idempotency.py
+CREATE TABLE idempotency_keys (
+  principal TEXT NOT NULL,
+  key TEXT NOT NULL,
+  fingerprint BLOB NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('running', 'stored')),
+  owner TEXT NOT NULL,
+  answer BLOB,
+  expires_at_ms INTEGER NOT NULL,
+  PRIMARY KEY (principal, key)
+) STRICT;
+CREATE INDEX idempotency_expiry ON idempotency_keys (expires_at_ms);
+
+-- processes.py: who is alive on this database.
+CREATE TABLE processes (
+  process_id TEXT PRIMARY KEY,
+  seen_at_ms INTEGER NOT NULL
+) STRICT;
+
+-- demo.py
+CREATE TABLE demo_uses (
+  client TEXT NOT NULL,
+  at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX demo_uses_of_client ON demo_uses (client, at_ms);
+CREATE INDEX demo_uses_at ON demo_uses (at_ms);
