@@ -64,7 +64,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         config = Config.model_validate(found.table)
         wrong = frozenset(found.unfetched)
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        details = _first_causes(error.errors(include_url=False))
         found.faults.extend(_describe(detail, found, keys) for detail in details)
         wrong = frozenset(detail["loc"] for detail in details) | found.unfetched
         config = Config.model_validate(_without(found.table, wrong))
@@ -93,6 +93,16 @@ def _sections(settings: BaseModel) -> Iterator[BaseModel]:
     for name in type(settings).model_fields:
         if isinstance(value := getattr(settings, name), BaseModel):
             yield from _sections(value)
+
+
+def _first_causes(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without the lists that are only called too short because their entries are wrong."""
+    inside = {detail["loc"][:size] for detail in details for size in range(len(detail["loc"]))}
+    return [
+        detail
+        for detail in details
+        if not (detail["type"] == "too_short" and detail["loc"] in inside)
+    ]
 
 
 def _describe(detail: ErrorDetails, found: Gathered, keys: tuple[Key, ...]) -> Fault:
