@@ -1,0 +1,73 @@
+"""Reading what a request carries: its body within bounds, then its fields into models."""
+
+import asyncio
+from collections import Counter
+from typing import Final, TypeVar
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+from multidict import MultiMapping
+from pydantic import BaseModel, ValidationError
+
+from api.edge import ClientGone
+from api.json_strict import decode, pointer_to, refuse_unsafe_text
+from api.problems import Fault, InvalidFields, Problem, Refusal
+from core.values.errors import InvalidRequest
+
+BODY_BYTES_MAX: Final = 64 * 1024
+BODY_S: Final = 20.0
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def read_body(request: web.Request, bytes_max: int, *, within_s: float = BODY_S) -> bytes:
+    """The whole body. Raises Refusal (413, 415), InvalidRequest, or ClientGone when too slow."""
+    if (request.content_length or 0) > bytes_max:
+        raise _too_large(bytes_max)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(within_s):
+            while chunk := await request.content.readany():
+                body.extend(chunk)
+                if len(body) > bytes_max:
+                    raise _too_large(bytes_max)
+    except (ConnectionError, TimeoutError):
+        raise ClientGone from None
+    except (RequestPayloadError, HttpProcessingError):
+        raise InvalidRequest("The body is not what its headers say.") from None
+    if body and request.content_type != "application/json":
+        raise Refusal(
+            Problem("unsupported_media_type", "The body must be JSON (application/json).")
+        )
+    return bytes(body)
+
+
+def fields_of(model: type[M], raw: bytes, charset: str | None) -> M:
+    """The body as a model. Raises InvalidRequest or InvalidFields."""
+    if charset is not None and charset.lower() not in {"utf-8", "utf8"}:
+        raise InvalidRequest("JSON is UTF-8; no other charset is read.")
+    return _validate(model, decode(raw))
+
+
+def query_of(model: type[M], query: MultiMapping[str]) -> M:
+    """The query as a model; parameters that it does not know are nobody's business."""
+    counts = Counter(query)
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    for name in known & counts.keys():
+        if counts[name] > 1:
+            raise InvalidRequest(f"{name} stands more than once.", pointer=pointer_to(name))
+        refuse_unsafe_text(query[name], pointer_to(name))
+    return _validate(model, {name: query[name] for name in known & counts.keys()})
+
+
+def _validate(model: type[M], value: object) -> M:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+    raise InvalidFields(tuple(Fault(pointer_to(*each["loc"]), each["msg"]) for each in faults))
+
+
+def _too_large(bytes_max: int) -> Refusal:
+    return Refusal(Problem("body_too_large", f"A body may hold {bytes_max} bytes."))
