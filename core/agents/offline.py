@@ -1,0 +1,113 @@
+"""An agent without any account: deterministic text tools that say what they are.
+
+It takes the same road as a model (verdict, pieces, usage), so that prices, metering and refunds
+are real; only the brain is small. The same request always has the same answer, so the verdict
+measures the answer itself, and a request is accepted only if its answer fits.
+"""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, date, datetime
+
+from core.agents.port import Delta, Message, Model, Usage, Verdict
+from core.agents.tools.about import NATURE, introduce, refuse
+from core.agents.tools.arithmetic import calculate
+from core.agents.tools.codecs import checksum, encode_or_decode
+from core.agents.tools.comparing import compare
+from core.agents.tools.counting import count
+from core.agents.tools.dates import dates
+from core.agents.tools.extract import extract
+from core.agents.tools.formats import formats
+from core.agents.tools.letters import letters
+from core.agents.tools.lists import lists
+from core.agents.tools.summary import summarise
+from core.agents.tools.task import Cannot, Done, readings
+from core.agents.tools.units import convert_units
+from core.values.clock import Clock
+
+_HINT = 'Ask "what can you do?" for its tools, or try: Sort these names: Bob, alice, Carol'
+_PIECE_CHARS = 400
+_UNSPEAKABLE = re.compile(r"[\x00\ud800-\udfff]")  # databases and UTF-8 refuse these
+
+
+class OfflineAgent:
+    """Works with pure text tools; the clock is read only for requests about today."""
+
+    def __init__(self, clock: Clock) -> None:
+        def today() -> date:
+            return datetime.fromtimestamp(clock.now_ms() / 1000, UTC).date()
+
+        # The first tool that takes a request answers it: narrow patterns before wide ones, and
+        # what people ask of language models is refused by name only when no tool wants it.
+        self._tools = (
+            introduce,
+            count,
+            checksum,
+            encode_or_decode,
+            formats,
+            extract,
+            compare,
+            summarise,
+            lists,
+            letters,
+            dates(today),
+            convert_units,
+            calculate,
+            refuse,
+        )
+
+    async def evaluate(self, model: Model, request: str) -> Verdict:
+        """Do the work once, to know whether it can be done and how long the answer is."""
+        outcome = self._worked_out(request)
+        if isinstance(outcome, Cannot):
+            return Verdict("reject", outcome.why, NATURE, 0)
+        tokens = tokens_of(outcome.text)
+        if tokens > model.max_output_tokens:
+            why = f"The answer would have {tokens} tokens; {model.max_output_tokens} are allowed."
+            return Verdict("reject", why, NATURE, 0)
+        return Verdict("accept", "One of the offline text tools does this.", outcome.what, tokens)
+
+    async def stream(
+        self, model: Model, messages: Sequence[Message], *, max_output_tokens: int
+    ) -> AsyncIterator[Delta | Usage]:
+        """The answer to the last user message; what it cannot do is answered by saying so."""
+        asked = [message.content for message in messages if message.role == "user"]
+        outcome = self._worked_out(asked[-1] if asked else "")
+        text = outcome.text if isinstance(outcome, Done) else outcome.why
+        text = _cut(text, min(max_output_tokens, model.max_output_tokens))
+        for start in range(0, len(text), _PIECE_CHARS):
+            yield Delta(text[start : start + _PIECE_CHARS])
+        yield Usage(sum(tokens_of(message.content) for message in messages), tokens_of(text))
+
+    async def ready(self) -> bool:
+        """There is nothing that could be away."""
+        return True
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+    def _worked_out(self, request: str) -> Done | Cannot:
+        for task in readings(request):
+            for tool in self._tools:
+                outcome = tool(task)
+                if isinstance(outcome, Done):
+                    return _checked(outcome)
+                if outcome is not None:
+                    return Cannot(f"{outcome.why} {NATURE} {_HINT}")
+        return Cannot(f"No tool here fits this request. {NATURE} {_HINT}")
+
+
+def tokens_of(text: str) -> int:
+    """A token is four bytes of UTF-8, as everywhere in this server."""
+    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
+
+
+def _checked(done: Done) -> Done | Cannot:
+    text = _UNSPEAKABLE.sub("\ufffd", done.text)
+    if not text.strip():
+        return Cannot(f"Nothing would be left of that text. {NATURE} {_HINT}")
+    return Done(done.what, text)
+
+
+def _cut(text: str, tokens: int) -> str:
+    return text.encode()[: 4 * tokens].decode("utf-8", "ignore")
