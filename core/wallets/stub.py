@@ -41,6 +41,9 @@ _DESCRIPTION_BYTES_MAX = 639  # what a BOLT11 description field holds
 _FOREIGN_EXPIRY_S = 86_400
 
 _SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA foreign_keys = ON;
 CREATE TABLE IF NOT EXISTS invoices (
   payment_hash TEXT PRIMARY KEY,
   owner        TEXT NOT NULL CHECK (owner IN ('us', 'somebody else')),
@@ -77,12 +80,7 @@ class StubWallet:
         """
         try:
             key = _key_in(data_dir)
-            journal = sqlite3.connect(data_dir / _JOURNAL_FILE, isolation_level=None)
-            journal.row_factory = sqlite3.Row
-            journal.execute("PRAGMA journal_mode = WAL")
-            journal.execute("PRAGMA synchronous = FULL")
-            journal.execute("PRAGMA foreign_keys = ON")
-            journal.executescript(_SCHEMA)
+            journal = _journal_in(data_dir)
         except (OSError, ValueError, sqlite3.Error) as fault:
             raise WalletUnavailable(f"the stub wallet cannot open its files: {fault}") from fault
         return cls(key, journal, clock=clock)
@@ -259,6 +257,17 @@ def _settlement(row: sqlite3.Row) -> Settlement:
 def _description(memo: str) -> str:
     octets = (MEMO_PREFIX + memo).encode()[:_DESCRIPTION_BYTES_MAX]
     return octets.decode(errors="ignore")  # the cut may have gone through a character
+
+
+def _journal_in(data_dir: Path) -> sqlite3.Connection:
+    journal = sqlite3.connect(data_dir / _JOURNAL_FILE, isolation_level=None)
+    journal.row_factory = sqlite3.Row
+    try:
+        journal.executescript(_SCHEMA)
+    except sqlite3.Error:
+        journal.close()
+        raise
+    return journal
 
 
 def _key_in(data_dir: Path) -> bytes:
