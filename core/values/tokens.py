@@ -1,11 +1,10 @@
 """Tokens: macaroons that name an account and carry their own limits.
 
 A token is a macaroon in the version 2 binary form with the 66 bytes of an L402 identifier:
-version 0, payment hash, token id. pymacaroons makes it, narrows it and checks it. It is not
-believed alone: version 0.13.0 skips a caveat that is not met, so that a forged one can ride on an
-old signature, and takes many spellings of one token (measured). So every token is first read by
-the strict reader below, which knows one spelling, and its chain of HMACs is computed here once
-more; whatever a caller sees of a token was signed.
+version 0, payment hash, token id. pymacaroons makes and narrows it. To verify one we read it
+strictly, let pymacaroons mint a token with the same identifier and caveats, and compare all bytes.
+Its Verifier is not asked: version 0.13.0 skips a caveat that it does not know, so that a forged one
+can ride on an old signature, and its reader takes many spellings of one token (measured).
 
 Source: github.com/lightninglabs/L402, macaroon-spec.md; libmacaroons, doc/format.txt.
 """
@@ -17,10 +16,9 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
-from pymacaroons import MACAROON_V2, Caveat, Macaroon, Verifier
-from pymacaroons.exceptions import MacaroonException
+from pymacaroons import MACAROON_V2, Macaroon
 from pymacaroons.serializers import BinarySerializer
 
 from core.values.caveats import Caveats, read_caveats
@@ -91,13 +89,9 @@ def mint(keys: TokenKeys, identifier: Identifier, caveats: Iterable[str] = ()) -
 
     Raises InvalidRequest for a caveat that is none, and for more than a token may carry.
     """
-    signed = identifier.to_bytes()
-    macaroon = Macaroon(
-        location=_LOCATION, identifier=signed, key=keys.root_key(signed), version=MACAROON_V2
-    )
-    for text in read_caveats(caveats).texts:
-        macaroon.add_first_party_caveat(text)
-    return _bounded(macaroon)
+    raw = _sign(keys, identifier.to_bytes(), read_caveats(caveats).texts)
+    _check_size(raw)
+    return raw
 
 
 def attenuate(raw: bytes, caveat: str) -> bytes:
@@ -107,9 +101,11 @@ def attenuate(raw: bytes, caveat: str) -> bytes:
     InvalidRequest for a caveat that is none or no longer fits.
     """
     read_caveats([caveat])
-    macaroon = _macaroon(_read(raw))
-    macaroon.add_first_party_caveat(caveat)
-    return _bounded(macaroon)
+    _read(raw)
+    macaroon = _SERIALIZER.deserialize_raw(raw).add_first_party_caveat(caveat)
+    longer = bytes(_SERIALIZER.serialize_raw(macaroon))
+    _check_size(longer)
+    return longer
 
 
 def verify(keys: TokenKeys, presented: str) -> Token:
@@ -119,16 +115,14 @@ def verify(keys: TokenKeys, presented: str) -> Token:
     is not spelled as we would.
     """
     raw = from_text(presented)
-    parts = _read(raw)
-    root_key = keys.root_key(parts.identifier)
-    if not hmac.compare_digest(_chain(parts, root_key), parts.signature):
+    signed, texts = _read(raw)
+    if not hmac.compare_digest(_sign(keys, signed, texts), raw):
         raise Unauthorized(BAD_CREDENTIAL)
     try:
-        caveats = read_caveats(parts.caveats)
+        caveats = read_caveats(texts)
     except InvalidRequest:
         raise Unauthorized(BAD_CREDENTIAL) from None
-    _ask_pymacaroons(parts, raw, root_key)
-    return Token(_identifier(parts), caveats, raw)
+    return Token(_identifier(signed), caveats, raw)
 
 
 class TokenCache:
@@ -208,36 +202,31 @@ _HEAD: Final = (
     + (_FIELD_IDENTIFIER + bytes([_IDENTIFIER_BYTES]) + _VERSION)
 )
 _TAIL: Final = b"\0" + _FIELD_SIGNATURE + bytes([_HASH_BYTES])
-_FIRST_CAVEAT_AT = len(_HEAD) + 2 * _HASH_BYTES + 1
-_LENGTH_MIN = _FIRST_CAVEAT_AT + len(_TAIL) + _HASH_BYTES
+_IDENTIFIER_END = len(_HEAD) + 2 * _HASH_BYTES
+_LENGTH_MIN = _IDENTIFIER_END + 1 + len(_TAIL) + _HASH_BYTES
 
 
-class _Parts(NamedTuple):
-    identifier: bytes
-    caveats: tuple[str, ...]
-    signature: bytes
+def _read(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Identifier and caveats of a token in the spelling that we write; not yet verified.
 
-
-def _read(raw: bytes) -> _Parts:
-    """The parts of a token in the only spelling that we write; Unauthorized for anything else."""
+    Raises Unauthorized for anything else.
+    """
     tail_at = len(raw) - len(_TAIL) - _HASH_BYTES
-    signature_at = len(raw) - _HASH_BYTES
     if (
         len(raw) < _LENGTH_MIN
         or not raw.startswith(_HEAD)
-        or raw[_FIRST_CAVEAT_AT - 1] != 0
-        or raw[tail_at:signature_at] != _TAIL
+        or raw[_IDENTIFIER_END] != 0
+        or not raw.startswith(_TAIL, tail_at)
     ):
         raise Unauthorized(BAD_CREDENTIAL)
-    identifier = raw[_FIRST_CAVEAT_AT - 1 - _IDENTIFIER_BYTES : _FIRST_CAVEAT_AT - 1]
     caveats = []
-    at = _FIRST_CAVEAT_AT
+    at = _IDENTIFIER_END + 1
     while at < tail_at:
         caveat, at = _caveat(raw, at)
         caveats.append(caveat)
     if at != tail_at or len(caveats) > CAVEATS_MAX:
         raise Unauthorized(BAD_CREDENTIAL)
-    return _Parts(identifier, tuple(caveats), raw[signature_at:])
+    return raw[_IDENTIFIER_END - _IDENTIFIER_BYTES : _IDENTIFIER_END], tuple(caveats)
 
 
 def _caveat(raw: bytes, at: int) -> tuple[str, int]:
@@ -258,55 +247,31 @@ def _caveat(raw: bytes, at: int) -> tuple[str, int]:
     return text.decode("ascii"), end + 1
 
 
-def _identifier(parts: _Parts) -> Identifier:
-    hashes = parts.identifier[len(_VERSION) :]
+def _identifier(signed: bytes) -> Identifier:
+    hashes = signed[len(_VERSION) :]
     return Identifier(payment_hash=hashes[:_HASH_BYTES], token_id=hashes[_HASH_BYTES:])
 
 
-# Signatures
+# What pymacaroons writes
 
 _SERIALIZER: Final = BinarySerializer()
-# Every macaroon library derives this key first, though the specification does not say so.
-_KEY_GENERATOR = b"macaroons-key-generator"
 
 
-def _chain(parts: _Parts, root_key: bytes) -> bytes:
-    """The signature that the parts must have under this key."""
-    signing_key = hmac.digest(_KEY_GENERATOR, root_key, "sha256")
-    signature = hmac.digest(signing_key, parts.identifier, "sha256")
-    for caveat in parts.caveats:
-        signature = hmac.digest(signature, caveat.encode(), "sha256")
-    return signature
-
-
-def _ask_pymacaroons(parts: _Parts, raw: bytes, root_key: bytes) -> None:
-    """Raise Unauthorized unless the library writes these parts as `raw` and verifies them."""
-    macaroon = _macaroon(parts)
-    verifier = Verifier()
-    for caveat in parts.caveats:
-        verifier.satisfy_exact(caveat)  # each was read, so the library has to skip none
-    try:
-        verifier.verify(macaroon, root_key)
-    except MacaroonException:
-        raise Unauthorized(BAD_CREDENTIAL) from None
-    if bytes(_SERIALIZER.serialize_raw(macaroon)) != raw:
-        raise Unauthorized(BAD_CREDENTIAL)
-
-
-def _macaroon(parts: _Parts) -> Macaroon:
-    return Macaroon(
-        location=_LOCATION,
-        identifier=parts.identifier,
-        caveats=[Caveat(caveat_id=text, version=MACAROON_V2) for text in parts.caveats],
-        signature=parts.signature.hex(),
-        version=MACAROON_V2,
+def _sign(keys: TokenKeys, signed: bytes, caveats: Iterable[str]) -> bytes:
+    """The only token with this identifier and these caveats that is good under these keys."""
+    macaroon = Macaroon(
+        location=_LOCATION, identifier=signed, key=keys.root_key(signed), version=MACAROON_V2
     )
+    for caveat in caveats:
+        macaroon.add_first_party_caveat(caveat)
+    return bytes(_SERIALIZER.serialize_raw(macaroon))
 
 
-def _bounded(macaroon: Macaroon) -> bytes:
-    raw = bytes(_SERIALIZER.serialize_raw(macaroon))
-    if len(macaroon.caveats) > CAVEATS_MAX or len(to_l402(raw)) > TEXT_LENGTH_MAX:
+def _check_size(raw: bytes) -> None:
+    """Raise InvalidRequest for a new token that we would not read ourselves."""
+    try:
+        _read(from_text(to_l402(raw)))
+    except Unauthorized:
         raise InvalidRequest(
             f"A token carries at most {CAVEATS_MAX} caveats and {TEXT_LENGTH_MAX} characters."
-        )
-    return raw
+        ) from None
