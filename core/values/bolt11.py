@@ -13,6 +13,8 @@ from typing import Final, Literal
 import coincurve
 from coincurve import ecdsa
 
+from core.values import bech32
+from core.values.bech32 import Bech32Error, from_octets, to_number, to_octets, to_words
 from core.values.money import MSAT_PER_SAT, SATS_MAX, Msat
 
 Network = Literal["mainnet", "testnet", "signet", "regtest"]
@@ -53,30 +55,10 @@ def decode(text: str) -> Bolt11:
 
     Raises Bolt11Error for everything else, signature and unknown required features included.
     """
-    hrp, words = _bech32_decode(text)
-    network, amount = _read_hrp(hrp)
-    if len(words) < _TIMESTAMP_WORDS + _SIGNATURE_WORDS:
-        raise Bolt11Error("The invoice is too short to hold a time and a signature.")
-    signed, signature = words[:-_SIGNATURE_WORDS], words[-_SIGNATURE_WORDS:]
-    fields = _first_of_each(signed[_TIMESTAMP_WORDS:])
-
-    if "d" in fields and "h" in fields:
-        raise Bolt11Error("The invoice has a description and the hash of another one.")
-    if "d" not in fields and "h" not in fields:
-        raise Bolt11Error("The invoice has neither a description nor the hash of one.")
-    return Bolt11(
-        network=network,
-        amount=amount,
-        created_at_s=_number(signed[:_TIMESTAMP_WORDS]),
-        expiry_s=_minimal(fields, "x", EXPIRY_DEFAULT_S),
-        payment_hash=_required(fields, "p", "payment hash"),
-        payment_secret=_required(fields, "s", "payment secret"),
-        description=_text(fields["d"]) if "d" in fields else None,
-        description_hash=_octets(fields["h"]).hex() if "h" in fields else None,
-        min_final_cltv_blocks=_minimal(fields, "c", CLTV_DEFAULT_BLOCKS),
-        features=_features(fields),
-        payee=_payee(_message(hrp, signed), _octets(signature), fields.get("n")),
-    )
+    try:
+        return _read(text)
+    except Bech32Error as fault:
+        raise Bolt11Error(str(fault)) from None
 
 
 def encode_and_sign(
@@ -97,19 +79,47 @@ def encode_and_sign(
     Exactly one of `description` and `description_hash` is given. The invoice requires the two
     features that every node has: variable onion and payment secret.
     """
-    words = _words(created_at_s, _TIMESTAMP_WORDS)
-    words += _field("p", _padded(bytes.fromhex(payment_hash)))
-    words += _field("s", _padded(bytes.fromhex(payment_secret)))
+    words = to_words(created_at_s, _TIMESTAMP_WORDS)
+    words += _field("p", from_octets(bytes.fromhex(payment_hash)))
+    words += _field("s", from_octets(bytes.fromhex(payment_secret)))
     if description is not None:
-        words += _field("d", _padded(description.encode()))
+        words += _field("d", from_octets(description.encode()))
     if description_hash is not None:
-        words += _field("h", _padded(bytes.fromhex(description_hash)))
+        words += _field("h", from_octets(bytes.fromhex(description_hash)))
     words += _field("x", _shortest(expiry_s))
     words += _field("c", _shortest(min_final_cltv_blocks))
     words += _field("9", _shortest(1 << _VAR_ONION | 1 << _PAYMENT_SECRET))
     text = _seal(_write_hrp(network, amount), words, secret_key)
     decode(text)  # what we would not read ourselves we do not hand out
     return text
+
+
+def _read(text: str) -> Bolt11:
+    hrp, words = bech32.decode(text, length_max=LENGTH_MAX)
+    network, amount = _read_hrp(hrp)
+    if len(words) < _TIMESTAMP_WORDS + _SIGNATURE_WORDS:
+        raise Bolt11Error("The invoice is too short to hold a time and a signature.")
+    signed, signature = words[:-_SIGNATURE_WORDS], words[-_SIGNATURE_WORDS:]
+    fields = _first_of_each(signed[_TIMESTAMP_WORDS:])
+    named = to_octets(fields["n"]) if "n" in fields else None
+
+    if "d" in fields and "h" in fields:
+        raise Bolt11Error("The invoice has a description and the hash of another one.")
+    if "d" not in fields and "h" not in fields:
+        raise Bolt11Error("The invoice has neither a description nor the hash of one.")
+    return Bolt11(
+        network=network,
+        amount=amount,
+        created_at_s=to_number(signed[:_TIMESTAMP_WORDS]),
+        expiry_s=_minimal(fields, "x", EXPIRY_DEFAULT_S),
+        payment_hash=_required(fields, "p", "payment hash"),
+        payment_secret=_required(fields, "s", "payment secret"),
+        description=_text(fields["d"]) if "d" in fields else None,
+        description_hash=to_octets(fields["h"]).hex() if "h" in fields else None,
+        min_final_cltv_blocks=_minimal(fields, "c", CLTV_DEFAULT_BLOCKS),
+        features=_features(fields),
+        payee=_payee(_message(hrp, signed), to_octets(signature), named),
+    )
 
 
 # The human-readable part
@@ -190,17 +200,17 @@ def _tagged(words: bytes) -> Iterator[tuple[str, bytes]]:
     at = 0
     while at < len(words):
         start = at + 3
-        end = start + _number(words[at + 1 : start])
+        end = start + to_number(words[at + 1 : start])
         if start > len(words) or end > len(words):
             raise Bolt11Error("A field of the invoice is cut off.")
-        yield _CHARSET[words[at]], words[start:end]
+        yield bech32.LETTERS[words[at]], words[start:end]
         at = end
 
 
 def _required(fields: dict[str, bytes], tag: str, name: str) -> str:
     if tag not in fields:
         raise Bolt11Error(f"The invoice has no {name}.")
-    return _octets(fields[tag]).hex()
+    return to_octets(fields[tag]).hex()
 
 
 def _minimal(fields: dict[str, bytes], tag: str, default: int) -> int:
@@ -212,12 +222,12 @@ def _minimal(fields: dict[str, bytes], tag: str, default: int) -> int:
         raise Bolt11Error(f"The number in field {tag} begins with zeros.")
     if len(words) > _NUMBER_WORDS_MAX:
         raise Bolt11Error(f"The number in field {tag} is too large.")
-    return _number(words)
+    return to_number(words)
 
 
 def _text(words: bytes) -> str:
     try:
-        return _octets(words).decode()
+        return to_octets(words).decode()
     except UnicodeDecodeError:
         raise Bolt11Error("The description is not UTF-8.") from None
 
@@ -226,7 +236,7 @@ def _features(fields: dict[str, bytes]) -> int:
     words = fields.get("9", b"")
     if words[:1] == b"\0":
         raise Bolt11Error("The number in field 9 begins with zeros.")
-    bits = _number(words)
+    bits = to_number(words)
     for bit in range(0, bits.bit_length(), 2):
         if bits >> bit & 1 and bit not in _KNOWN_FEATURES:
             raise Bolt11Error(f"The invoice requires feature {bit}, which is not known here.")
@@ -236,16 +246,17 @@ def _features(fields: dict[str, bytes]) -> int:
 def _field(tag: str, words: bytes) -> bytes:
     if len(words) > _FIELD_WORDS_MAX:
         raise Bolt11Error(f"The content of field {tag} does not fit into an invoice.")
-    return bytes([_CHARSET.index(tag), *_words(len(words), 2)]) + words
+    return bytes([bech32.LETTERS.index(tag), *to_words(len(words), 2)]) + words
 
 
 # The signature
 
-_SIGNATURE_BYTES = 65
-
 
 def _message(hrp: str, words: bytes) -> bytes:
-    return hrp.encode() + _padded_octets(words)
+    """The bytes that are signed: all bits, with zeros behind them up to the next whole byte."""
+    bits = len(words) * 5
+    count = -(-bits // 8)
+    return hrp.encode() + (to_number(words) << count * 8 - bits).to_bytes(count, "big")
 
 
 def _payee(message: bytes, signature: bytes, named: bytes | None) -> str:
@@ -253,113 +264,22 @@ def _payee(message: bytes, signature: bytes, named: bytes | None) -> str:
     try:
         if named is None:
             return coincurve.PublicKey.from_signature_and_message(signature, message).format().hex()
-        key = coincurve.PublicKey(_octets(named))
+        key = coincurve.PublicKey(named)
         # libsecp256k1 verifies low-S signatures only, which is the rule where a node is named.
         parsed = ecdsa.recoverable_convert(ecdsa.deserialize_recoverable(signature))
         valid = key.verify(ecdsa.cdata_to_der(parsed), message)
-    except Bolt11Error:
-        raise
     except ValueError:  # coincurve's one word for a key or signature that is none
         raise Bolt11Error("The signature of the invoice is not valid.") from None
     if not valid:
         raise Bolt11Error("The signature is not that of the node that the invoice names.")
-    return key.format().hex()
+    return named.hex()
 
 
 def _seal(hrp: str, words: bytes, secret_key: bytes) -> str:
     """The invoice text of these words: signed, and with its checksum."""
     signature = coincurve.PrivateKey(secret_key).sign_recoverable(_message(hrp, words))
-    assert len(signature) == _SIGNATURE_BYTES
-    return _bech32_encode(hrp, words + _padded(signature))
-
-
-# Bech32 without its limit of 90 characters
-
-_CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-_CHECKSUM_WORDS = 6
-_WORD_OF = bytes(_CHARSET.find(chr(octet)) & 0xFF for octet in range(256))  # 255: no such letter
-_GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
-
-
-def _bech32_decode(text: str) -> tuple[str, bytes]:
-    if len(text) > LENGTH_MAX:
-        raise Bolt11Error(f"The invoice is longer than {LENGTH_MAX} characters.")
-    lower = text.lower()
-    if not text.isascii() or text not in (lower, text.upper()):
-        raise Bolt11Error("The invoice mixes upper and lower case, or has foreign characters.")
-    hrp, separator, data = lower.rpartition("1")
-    words = data.encode().translate(_WORD_OF)
-    if not separator or max(words, default=0) >= len(_CHARSET):
-        raise Bolt11Error("The text is not in the letters of an invoice (bech32).")
-    if len(words) < _CHECKSUM_WORDS or _polymod(_expand(hrp) + words) != 1:
-        raise Bolt11Error("The checksum does not match: the invoice was mistyped or cut off.")
-    return hrp, words[:-_CHECKSUM_WORDS]
-
-
-def _bech32_encode(hrp: str, words: bytes) -> str:
-    checksum = _polymod(_expand(hrp) + words + bytes(_CHECKSUM_WORDS)) ^ 1
-    return hrp + "1" + "".join(_CHARSET[w] for w in words + _words(checksum, _CHECKSUM_WORDS))
-
-
-def _expand(hrp: str) -> bytes:
-    raw = hrp.encode()
-    return bytes([*(octet >> 5 for octet in raw), 0, *(octet & 31 for octet in raw)])
-
-
-def _polymod(words: bytes) -> int:
-    checksum = 1
-    for word in words:
-        checksum = (checksum & 0x1FFFFFF) << 5 ^ word ^ _FEEDBACK[checksum >> 25]
-    return checksum
-
-
-def _feedback(top: int) -> int:
-    value = 0
-    for bit, generator in enumerate(_GENERATOR):
-        value ^= generator if top >> bit & 1 else 0
-    return value
-
-
-_FEEDBACK = tuple(_feedback(top) for top in range(32))
-
-
-# Words of five bits, and bytes
-
-_DIGIT_OF = bytes(b"0123456789abcdefghijklmnopqrstuv"[value & 31] for value in range(256))
-
-
-def _number(words: bytes) -> int:
-    # int() reads base 32 in linear time; a loop of shifts is quadratic.
-    return int(words.translate(_DIGIT_OF), 32) if words else 0
-
-
-def _words(number: int, count: int) -> bytes:
-    assert number >> 5 * count == 0, "a number of ours does not fit, or is negative"
-    return bytes(number >> 5 * place & 31 for place in reversed(range(count)))
+    return bech32.encode(hrp, words + from_octets(signature))
 
 
 def _shortest(number: int) -> bytes:
-    return _words(number, -(-number.bit_length() // 5))
-
-
-def _octets(words: bytes) -> bytes:
-    """Whole bytes; what is left over must be fewer than five bits, all zero."""
-    spare = len(words) * 5 % 8
-    number = _number(words)
-    if spare >= 5 or number & (1 << spare) - 1:
-        raise Bolt11Error("A field of the invoice is padded wrongly.")
-    return (number >> spare).to_bytes(len(words) * 5 // 8, "big")
-
-
-def _padded_octets(words: bytes) -> bytes:
-    """All bits, with zeros behind them up to the next whole byte."""
-    bits = len(words) * 5
-    count = -(-bits // 8)
-    return (_number(words) << count * 8 - bits).to_bytes(count, "big")
-
-
-def _padded(octets: bytes) -> bytes:
-    """All bits as words, with zeros behind them up to the next whole word."""
-    bits = len(octets) * 8
-    count = -(-bits // 5)
-    return _words(int.from_bytes(octets, "big") << count * 5 - bits, count)
+    return to_words(number, -(-number.bit_length() // 5))
