@@ -47,7 +47,6 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _TOKEN = re.compile(
     rf"\s*(?:(?P<number>{NUMBER})|(?P<name>[a-z]+)|(?P<sign>\*\*|//|[-+*/^%!()]))", re.IGNORECASE
 )
-_TRAILING = re.compile(r"[\s=?.]*$")
 _NUMBER_ONLY = re.compile(r"[^-+*/^%!()a-zA-Z]*")
 _CONSTANTS: Mapping[str, Fraction] = {"pi": Fraction(math.pi), "e": Fraction(math.e)}
 _FUNCTIONS: Mapping[str, Callable[[float], float]] = {
@@ -84,7 +83,7 @@ def calculate(task: Task) -> Outcome:
         expression = task.material
     elif task.material:
         return None
-    expression = _TRAILING.sub("", expression[: EXPRESSION_CHARS_MAX + 1]).strip()
+    expression = expression[: EXPRESSION_CHARS_MAX + 1].strip().rstrip("=?. ")
     try:
         return _worked_out(expression, is_asked=asked is not None)
     except NotArithmetic:

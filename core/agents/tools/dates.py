@@ -198,7 +198,8 @@ def _span(start: date, end: date) -> Done:
     days = abs((end - start).days)
     weeks, rest = divmod(days, 7)
     more = f" ({weeks} weeks and {rest} days)" if weeks else ""
-    return Done("Count the days.", f"{days} days{more} between {start} and {end}")
+    unit = "day" if days == 1 else "days"
+    return Done("Count the days.", f"{days} {unit}{more} between {start} and {end}")
 
 
 def _described(day: date) -> Done:

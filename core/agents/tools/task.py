@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 ASK_CHARS_MAX = 200
+_THANKS_CHARS_MAX = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def _read(first: str, rest: str) -> Task:
         asked += line[position : mark.start()] + ('""' if quoted is not None else mark[0])
         quotes += ["".join(quoted.groups(default=""))] if quoted is not None else []
         position = end
-    return Task(_THANKS.sub("", asked + line[position:]), _unwrapped(rest), tuple(quotes))
+    return Task(_without_thanks(asked + line[position:]), _unwrapped(rest), tuple(quotes))
 
 
 def _read_bracketed(ask: str, bracketed: str, rest: str) -> Task:
@@ -138,6 +139,10 @@ def _without_courtesy(line: str) -> str:
             break
         line = line[courtesy.end() :]
     return line
+
+
+def _without_thanks(line: str) -> str:
+    return line[:-_THANKS_CHARS_MAX] + _THANKS.sub("", line[-_THANKS_CHARS_MAX:])
 
 
 def _without_description(words: str) -> str:
