@@ -1,4 +1,4 @@
-"""What a token costs on one core, in microseconds: `python bench/tokens.py`.
+"""What a token costs on one core, in microseconds: `python -m bench.tokens`.
 
 Goals: a token seen before <= 5 us, a new one with five caveats <= 60 us, and a bad one no dearer
 than a good one. Each figure is the median of seven rounds, all kinds taking turns in each round.
