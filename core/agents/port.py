@@ -8,15 +8,16 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from core.values.pricing import Prices
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model for sale. Prices are msat per 1,000 tokens."""
+    """A model for sale."""
 
     id: str
     upstream_id: str
-    input_msat_per_1k: int
-    output_msat_per_1k: int
+    prices: Prices
     max_output_tokens: int
     context_tokens: int
 
@@ -66,11 +67,15 @@ class AgentFault(Exception):
         self.retry = retry
 
 
+class BadVerdict(AgentFault):
+    """The upstream answered an evaluation with something that is no verdict."""
+
+
 class Agent(Protocol):
     """Evaluates requests and works on them."""
 
     async def evaluate(self, model: Model, request: str) -> Verdict:
-        """One evaluation call. Raises AgentFault, also when the answer has not the verdict's shape.
+        """One evaluation call. Raises AgentFault; BadVerdict where the answer is no verdict.
 
         Exactly one call to the upstream is one attempt; asking again is the caller's decision.
         """

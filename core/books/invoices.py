@@ -9,6 +9,7 @@ from typing import Literal
 
 from core.store.port import Row, Tx
 from core.values.money import Msat
+from core.wallets.port import WalletInvoice
 
 Purpose = Literal["eval", "work", "deposit", "topup"]
 InvoiceState = Literal["open", "paid", "closed"]
@@ -32,6 +33,21 @@ class Invoice:
     created_at_ms: int
     expires_at_ms: int
     paid_at_ms: int | None
+
+
+def fresh(made: WalletInvoice, account_id: str, purpose: Purpose, now_ms: int) -> Invoice:
+    """The invoice that the wallet just made, for this job or session."""
+    return Invoice(
+        payment_hash=made.payment_hash,
+        account_id=account_id,
+        purpose=purpose,
+        bolt11=made.bolt11,
+        amount=made.amount,
+        state="open",
+        created_at_ms=now_ms,
+        expires_at_ms=made.expires_at_ms,
+        paid_at_ms=None,
+    )
 
 
 async def add(tx: Tx, invoice: Invoice, *, client: str) -> None:

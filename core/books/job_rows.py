@@ -278,6 +278,13 @@ async def waited_out(tx: Tx, now_ms: int, limit: int) -> list[Record]:
     return [_record(row) for row in rows]
 
 
+async def postpone(tx: Tx, job: Record, until_ms: int) -> bool:
+    """Let a job wait longer."""
+    return await _fenced(
+        tx, "UPDATE jobs SET wait_until_ms = :until_ms" + _FENCE, job, until_ms=until_ms
+    )
+
+
 async def overdue(tx: Tx, now_ms: int, limit: int) -> list[Record]:
     """Executing jobs past their deadline."""
     rows = await tx.all(

@@ -147,6 +147,22 @@ async def account(tx: Tx, account_id: str) -> Account | None:
     return Account(row["account_id"], Msat(row["balance_msat"]), Msat(row["held_msat"]))
 
 
+async def has_entries(tx: Tx, account_id: str) -> bool:
+    """Whether money ever moved on this account."""
+    row = await tx.one(
+        "SELECT entry_count FROM accounts WHERE account_id = :account_id", account_id=account_id
+    )
+    return row is not None and row["entry_count"] > 0
+
+
+async def close_unused_account(tx: Tx, account_id: str) -> None:
+    """Delete an account on which money never moved."""
+    await tx.run(
+        "DELETE FROM accounts WHERE account_id = :account_id AND entry_count = 0",
+        account_id=account_id,
+    )
+
+
 async def hold(tx: Tx, hold_id: str, account_id: str, amount: Msat, expires_at_ms: int) -> None:
     """Set money aside, so that nothing else can spend it; it counts at once.
 

@@ -20,8 +20,8 @@ class News:
         """Something was committed on this topic."""
         self._raised.set()
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Wait for the next change; False when the time was over first."""
+    async def wait(self, timeout_s: float | None) -> bool:
+        """Wait for the next change; False when the time was over first. None is no limit."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._raised.wait()

@@ -90,6 +90,11 @@ class RateLimited(Refused):
         super().__init__(detail)
         self.retry_after_s = retry_after_s
 
+    @classmethod
+    def until(cls, detail: str, free_at_ms: int, *, now_ms: int) -> "RateLimited":
+        """The same, said with the moment from which on it is possible again."""
+        return cls(detail, retry_after_s=max(1, -(-(free_at_ms - now_ms) // 1000)))
+
 
 class Unavailable(BoltworkError):
     """Somebody cannot serve now; no money was taken and nothing half made is visible."""

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from core.agents.offline import OfflineAgent, tokens_of
 from core.agents.port import Agent, Delta, Message, Model, Usage
+from core.values.pricing import Prices
 
 MODEL = Model(
     id="offline",
     upstream_id="",
-    input_msat_per_1k=1_000,
-    output_msat_per_1k=4_000,
+    prices=Prices(1_000, 4_000),
     max_output_tokens=4_096,
     context_tokens=32_768,
 )
@@ -90,7 +90,7 @@ async def test_what_it_rejects_it_answers_with_the_reason(agent: Agent) -> None:
 
 
 async def test_an_answer_that_would_be_cut_is_rejected(agent: Agent) -> None:
-    small = Model("small", "", 1, 1, max_output_tokens=10, context_tokens=100)
+    small = Model("small", "", Prices(1, 1), max_output_tokens=10, context_tokens=100)
 
     verdict = await agent.evaluate(small, "uppercase: " + "a" * 41)
 

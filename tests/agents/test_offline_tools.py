@@ -12,8 +12,9 @@ from core.agents.offline import OfflineAgent
 from core.agents.port import Delta, Message, Model
 from core.agents.tools.arithmetic import NotArithmetic, NoValue, evaluate
 from core.agents.tools.numbers import read_number, show
+from core.values.pricing import Prices
 
-MODEL = Model("offline", "", 1_000, 4_000, max_output_tokens=65_536, context_tokens=65_536)
+MODEL = Model("offline", "", Prices(1_000, 4_000), max_output_tokens=65_536, context_tokens=65_536)
 CHRISTMAS_EVE_MS = 1_798_113_600_000  # 2026-12-24T12:00:00Z
 
 

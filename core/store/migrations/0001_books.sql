@@ -148,10 +148,10 @@ CREATE TABLE processes (
   seen_at_ms INTEGER NOT NULL
 ) STRICT;
 
--- demo.py
-CREATE TABLE demo_uses (
+-- allowances.py
+CREATE TABLE free_uses (
+  what TEXT NOT NULL,
   client TEXT NOT NULL,
   at_ms INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX demo_uses_of_client ON demo_uses (client, at_ms);
-CREATE INDEX demo_uses_at ON demo_uses (at_ms);
+CREATE INDEX free_uses_at ON free_uses (what, at_ms);

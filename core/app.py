@@ -1,0 +1,255 @@
+"""The wiring: from a configuration to a core that runs, read from top to bottom.
+
+Nothing below this file sees the configuration.
+"""
+
+import hmac
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import assert_never
+
+from core.agents.port import Agent, Model
+from core.books import job_rows, processes, settings
+from core.books.allowances import Allowance
+from core.config import Config
+from core.config_model import ModelSettings
+from core.data_folder import FolderFault, own_folder, server_secret
+from core.desk.answers import AnswerBook
+from core.desk.front_desk import Desk
+from core.desk.job_desk import JobDesk
+from core.gate import Gate, Health
+from core.loops.keep import Keeper
+from core.loops.live import Live
+from core.loops.settle import Settler
+from core.loops.steps import Steps
+from core.loops.supervisor import Supervisor
+from core.loops.worker import Worker
+from core.store import migrate
+from core.store.bulletin import Bulletin
+from core.store.port import Store, Tx
+from core.values.clock import Clock, SystemClock
+from core.values.keys import derive
+from core.values.money import from_sats
+from core.values.pricing import Prices, Pricing
+from core.values.terms import FeeRule, JobTerms
+from core.values.tokens import TokenCache, TokenKeys
+from core.wallets.port import Wallet
+
+DOWN_MS = 5_000  # nobody was seen for longer than this: the service was down
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """A running core, for the doors and for the one who stops it."""
+
+    desk: Desk
+    store: Store
+    wallet: Wallet
+    gate: Gate
+    worker: Worker
+
+    async def drain(self, grace_s: float) -> None:
+        """Take nothing new, and let running work end within the grace."""
+        self.gate.close()
+        await self.worker.drain(grace_s)
+
+
+@asynccontextmanager
+async def open_core(
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    wallet: Wallet | None = None,
+    agent: Agent | None = None,
+) -> AsyncIterator[Core]:
+    """Open the core and run its loops while the block runs.
+
+    Raises FolderFault, `core.store.migrate.SchemaRefused`, DatabaseUnavailable, WalletUnavailable.
+    """
+    clock = clock or SystemClock()
+    process_id = secrets.token_hex(8)
+    async with AsyncExitStack() as stack:
+        if config.database.is_sqlite:
+            stack.enter_context(own_folder(config.server.data_dir))
+        secret = server_secret(config.server.data_dir, config.server.secret.get_secret_value())
+        bulletin = Bulletin()
+        store = await open_store(config, bulletin, clock)
+        stack.push_async_callback(store.aclose)
+        await _know_secret(store, secret)
+        await _arrive(store, process_id, clock, is_alone=config.database.is_sqlite)
+
+        wallet = wallet or open_wallet(config, secret, clock)
+        stack.push_async_callback(wallet.aclose)
+        agent = agent or open_agent(config, clock)
+        stack.push_async_callback(agent.aclose)
+
+        terms, pricing = _terms(config), _pricing(config)
+        models = {model.id: model for model in map(_model, config.models)}
+        gate, live = Gate(), Live()
+        settler = Settler(store, wallet, clock, terms)
+        steps = Steps(store, wallet, agent, clock, live, terms, pricing, models)
+        worker = Worker(steps, bulletin, process_id)
+        keeper = Keeper(store, settler, clock, terms, process_id)
+        supervisor = Supervisor(clock)
+        health = Health(store, wallet, agent, clock, gate, supervisor)
+        answers = AnswerBook(
+            store, clock, key=derive(secret, "kept answers"), process_id=process_id
+        )
+        token_keys = TokenKeys(derive(secret, "macaroon root keys"))
+        job_desk = JobDesk(
+            store=store,
+            bulletin=bulletin,
+            wallet=wallet,
+            live=live,
+            clock=clock,
+            gate=gate,
+            answers=answers,
+            token_keys=token_keys,
+            terms=terms,
+            pricing=pricing,
+            model=_model(config.models[0]),
+            open_invoices_per_client=config.limits.open_invoices_per_client,
+            free_evaluations=Allowance("evaluation", config.limits.free_evaluations_per_hour),
+        )
+        desk = Desk(
+            jobs=job_desk,
+            answers=answers,
+            health=health,
+            gate=gate,
+            store=store,
+            wallet=wallet,
+            agent=agent,
+            clock=clock,
+            tokens=TokenCache(token_keys),
+            model=_model(config.models[0]),
+            demo_allowance=Allowance("demo", config.demo.per_hour, config.demo.per_day_total),
+        )
+
+        stack.push_async_callback(supervisor.aclose)
+        supervisor.start("settler", settler.run)
+        supervisor.start("worker", worker.run)
+        supervisor.start("pulse", keeper.pulse)
+        supervisor.start("sweep", keeper.sweep)
+        supervisor.start("tidy", keeper.tidy)
+        supervisor.start("health", health.run)
+        yield Core(desk, store, wallet, gate, worker)
+
+
+async def open_store(config: Config, bulletin: Bulletin, clock: Clock) -> Store:
+    """The database that is configured, its schema up to date; the driver is imported only here."""
+    migrations, now_ms = migrate.load(), clock.now_ms()
+    if config.database.is_sqlite:
+        from core.store.sqlite import SqliteStore  # noqa: PLC0415
+
+        path = config.server.data_dir / "boltwork.db"
+        return await SqliteStore.open(path, migrations, bulletin, now_ms)
+    from core.store.postgres import PostgresStore  # noqa: PLC0415
+
+    dsn = config.database.url.get_secret_value()
+    return await PostgresStore.open(dsn, migrations, bulletin, now_ms)
+
+
+def open_wallet(config: Config, secret: bytes, clock: Clock) -> Wallet:
+    """The wallet that is configured."""
+    match config.wallet.kind:
+        case "stub":
+            from core.wallets.stub import StubWallet  # noqa: PLC0415
+
+            return StubWallet.open(config.server.data_dir, clock=clock)
+        case "lnbits":
+            from core.wallets.lnbits import LnbitsWallet  # noqa: PLC0415
+
+            lnbits = config.wallet.lnbits
+            return LnbitsWallet(
+                url=lnbits.url,
+                invoice_key=lnbits.invoice_key.get_secret_value(),
+                network=config.wallet.network,
+                clock=clock,
+                webhook_url=_webhook_url(config, secret),
+            )
+        case _:
+            assert_never(config.wallet.kind)
+
+
+def open_agent(config: Config, clock: Clock) -> Agent:
+    """The agent that is configured; the SDK is imported only where it is used."""
+    match config.agent.kind:
+        case "offline":
+            from core.agents.offline import OfflineAgent  # noqa: PLC0415
+
+            return OfflineAgent(clock)
+        case "openai":
+            from core.agents.openai_sdk import OpenAIAgent  # noqa: PLC0415
+
+            upstream = config.agent.openai
+            return OpenAIAgent(
+                base_url=upstream.base_url,
+                api_key=upstream.api_key.get_secret_value(),
+                timeout_s=upstream.timeout_s,
+            )
+        case _:
+            assert_never(config.agent.kind)
+
+
+def webhook_secret(secret: bytes) -> str:
+    """The path segment that LNbits' webhook has to know."""
+    return derive(secret, "lnbits webhook").hex()[:32]
+
+
+def _webhook_url(config: Config, secret: bytes) -> str | None:
+    if not (config.wallet.lnbits.webhook and config.server.public_url):
+        return None
+    return f"{config.server.public_url.rstrip('/')}/hooks/lnbits/{webhook_secret(secret)}"
+
+
+async def _know_secret(store: Store, secret: bytes) -> None:
+    """Refuse another secret over an existing database: no token and no kept answer would open."""
+    check = hmac.digest(derive(secret, "check value"), b"boltwork", "sha256").hex()
+    if not await store.write(settings.remember_or_compare, "secret_check", check):
+        raise FolderFault(
+            "The server secret is not the one that this database was made with: bring back the"
+            " secret.key of that data folder, or set server.secret to its content."
+        )
+
+
+async def _arrive(store: Store, process_id: str, clock: Clock, *, is_alone: bool) -> None:
+    """Join the processes on this database, and do not count the time when there were none."""
+    await store.write(_join, process_id, clock.now_ms(), is_alone=is_alone)
+
+
+async def _join(tx: Tx, process_id: str, now_ms: int, *, is_alone: bool) -> None:
+    seen_ms = await processes.arrive(tx, process_id, now_ms)
+    if seen_ms is not None and abs(now_ms - seen_ms) > DOWN_MS:
+        await job_rows.shift_times(tx, now_ms - seen_ms)
+    if is_alone:
+        await processes.bury_others(tx, process_id)
+        await job_rows.free_leases(tx, process_id, now_ms)
+
+
+def _terms(config: Config) -> JobTerms:
+    return JobTerms(
+        eval_fee=from_sats(config.pricing.eval_fee_sats),
+        keeps_fee_on_reject=config.pricing.eval_fee_on_reject == "keep",
+        invoice_expiry_s=config.jobs.invoice_expiry_s,
+        unpaid_ttl_ms=config.jobs.unpaid_ttl_s * 1000,
+        deadline_ms=config.jobs.deadline_s * 1000,
+        work_calls_max=config.jobs.attempts,
+        retention_ms=config.jobs.retention_days * 86_400_000,
+        refund_fee=FeeRule(config.refunds.fee_max_percent, config.refunds.fee_max_min_sats),
+    )
+
+
+def _pricing(config: Config) -> Pricing:
+    return Pricing(**config.pricing.model_dump())
+
+
+def _model(model: ModelSettings) -> Model:
+    return Model(
+        id=model.id,
+        upstream_id=model.upstream_id or model.id,
+        prices=Prices(model.input_msat_per_1k, model.output_msat_per_1k),
+        max_output_tokens=model.max_output_tokens,
+        context_tokens=model.context_tokens,
+    )

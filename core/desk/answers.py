@@ -1,0 +1,96 @@
+"""Answers that are kept: the same request under the same key is answered once.
+
+A door claims a key before its work. The desk's methods take a `Keep` and put the door's answer
+into the transaction of the effect; without an effect the door releases the key.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import orjson
+
+from core.books import idempotency
+from core.books.idempotency import KeyReused, KeyRunning, Receipt, StoredAnswer
+from core.store.port import Store, Tx
+from core.values.clock import Clock
+from core.values.seal import Seal
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as a door sends it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """The request is new: work, then keep an answer or release the key."""
+
+    receipt: Receipt
+
+
+Claimed = Fresh | Answer | KeyReused | KeyRunning
+
+
+@dataclass(frozen=True, slots=True)
+class Keep(Generic[T]):
+    """How to keep the answer to a result; `render` is pure, it runs inside the transaction."""
+
+    receipt: Receipt
+    render: Callable[[T], Answer]
+
+
+class AnswerBook:
+    """Kept answers, sealed with a key that the database does not know."""
+
+    def __init__(self, store: Store, clock: Clock, *, key: bytes, process_id: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._seal = Seal(key)
+        self._process_id = process_id
+
+    async def claim(self, principal: str, key: str, fingerprint: bytes) -> Claimed:
+        """Claim a key, or get what it stands for already."""
+        receipt = Receipt(principal, key, fingerprint, self._process_id)
+        found = await self._store.write(idempotency.claim, receipt, self._clock.now_ms())
+        match found:
+            case Receipt():
+                return Fresh(found)
+            case StoredAnswer(sealed):
+                return _unpack(self._seal.open(sealed, _place(receipt)))
+            case KeyReused() | KeyRunning():
+                return found
+
+    async def keep(self, tx: Tx, keep: Keep[T] | None, result: T, now_ms: int) -> None:
+        """Keep the answer to `result` in this transaction, where a key asks for it."""
+        if keep is None:
+            return
+        sealed = self._seal.close(_pack(keep.render(result)), _place(keep.receipt))
+        await idempotency.keep(tx, keep.receipt, sealed, now_ms)
+
+    async def release(self, receipt: Receipt) -> None:
+        """Free a key whose request had no effect; goes through though the caller is cancelled."""
+        await asyncio.shield(self._store.write(idempotency.release, receipt))
+
+
+def _place(receipt: Receipt) -> bytes:
+    return hashlib.sha256(f"{receipt.principal}\n{receipt.key}".encode()).digest()
+
+
+def _pack(answer: Answer) -> bytes:
+    head = orjson.dumps([answer.status, answer.headers])
+    return head + b"\n" + answer.body
+
+
+def _unpack(packed: bytes) -> Answer:
+    head, _, body = packed.partition(b"\n")
+    status, headers = orjson.loads(head)
+    return Answer(status, headers, body)

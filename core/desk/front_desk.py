@@ -1,0 +1,83 @@
+"""The front desk: one desk for each thing that is sold, and what serves them all."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import assert_never
+
+from core.agents.port import Agent, AgentFault, Delta, Message, Model, Usage
+from core.books import allowances
+from core.books.allowances import Allowance
+from core.desk.answers import AnswerBook
+from core.desk.job_desk import JobDesk
+from core.gate import Gate, Health
+from core.store.port import Store
+from core.values import pricing
+from core.values.clock import Clock
+from core.values.errors import InvalidRequest, ModelUnavailable, RateLimited, Unauthorized
+from core.values.tokens import Token, TokenCache
+from core.wallets.port import Wallet
+
+DEMO_OUTPUT_TOKENS = 512
+DEMO_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """The only way in."""
+
+    jobs: JobDesk
+    answers: AnswerBook
+    health: Health
+    gate: Gate
+    store: Store
+    wallet: Wallet
+    agent: Agent
+    clock: Clock
+    tokens: TokenCache
+    model: Model
+    demo_allowance: Allowance
+
+    def authenticate(self, presented: str) -> Token:
+        """The token that is presented, verified and not expired. Raises Unauthorized."""
+        token = self.tokens.verify(presented)
+        expires_at_s = token.caveats.expires_at_s
+        if expires_at_s is not None and expires_at_s * 1000 <= self.clock.now_ms():
+            raise Unauthorized("The credential has expired.")
+        return token
+
+    async def demo(self, request: str, *, client: str) -> str:
+        """A free answer, counted.
+
+        Raises InvalidRequest, RateLimited, ModelUnavailable, ShuttingDown.
+        """
+        self.gate.check()
+        if pricing.estimated_tokens(request) > self.model.context_tokens:
+            raise InvalidRequest("The request is too long for the model.", pointer="/request")
+        now_ms = self.clock.now_ms()
+        free_at_ms = await self.store.write(allowances.use, self.demo_allowance, client, now_ms)
+        if free_at_ms is not None:
+            raise RateLimited.until("The free demo is used up.", free_at_ms, now_ms=now_ms)
+        try:
+            async with asyncio.timeout(DEMO_TIMEOUT_S):
+                return await self._demo_answer(request)
+        except (AgentFault, TimeoutError) as fault:
+            raise ModelUnavailable(f"demo: {fault}") from fault
+
+    def hint_payment(self, payment_hash: str) -> None:
+        """Somebody says that this was paid: have the wallet looked at early."""
+        self.wallet.watch([payment_hash])
+
+    async def _demo_answer(self, request: str) -> str:
+        pieces: list[str] = []
+        stream = self.agent.stream(
+            self.model, [Message("user", request)], max_output_tokens=DEMO_OUTPUT_TOKENS
+        )
+        async for piece in stream:
+            match piece:
+                case Delta():
+                    pieces.append(piece.text)
+                case Usage():
+                    pass
+                case _:
+                    assert_never(piece)
+        return "".join(pieces)

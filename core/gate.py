@@ -1,0 +1,89 @@
+"""The gate: whether this process takes in new money and new work, and whether it is ready.
+
+The gate closes when the process is told to stop. Readiness is looked at in the background, so that
+asking for it is instant and costs an outside party nothing.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import structlog
+
+from core.agents.port import Agent
+from core.books import settings
+from core.loops.supervisor import Supervisor
+from core.store.port import Store
+from core.values.clock import Clock
+from core.values.errors import DatabaseUnavailable, ShuttingDown, WalletUnavailable
+from core.wallets.port import Wallet
+
+LOOK_S = 10.0
+LOOK_AGAIN_S = 1.0  # while somebody is not ready
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False)
+class Gate:
+    """Open until the process is told to stop."""
+
+    is_draining: bool = False
+
+    def check(self) -> None:
+        """Raise ShuttingDown where nothing new is taken in."""
+        if self.is_draining:
+            raise ShuttingDown("draining")
+
+    def close(self) -> None:
+        """Take nothing new from now on."""
+        self.is_draining = True
+
+
+@dataclass(eq=False)
+class Health:
+    """What of the outside was ready when it was last looked at."""
+
+    store: Store
+    wallet: Wallet
+    agent: Agent
+    clock: Clock
+    gate: Gate
+    supervisor: Supervisor
+    _not_ready: frozenset[str] = field(default=frozenset({"database", "wallet", "model"}))
+
+    async def run(self) -> None:
+        """Look, for ever; sooner again while somebody is not ready."""
+        while True:
+            database, wallet, model = await asyncio.gather(
+                self._database(), self._wallet(), self._model()
+            )
+            found = {"database": database, "wallet": wallet, "model": model}
+            not_ready = frozenset(name for name, is_ready in found.items() if not is_ready)
+            if not_ready != self._not_ready:
+                log.info("readiness changed", not_ready=sorted(not_ready))
+            self._not_ready = not_ready
+            await self.clock.sleep(LOOK_AGAIN_S if not_ready else LOOK_S)
+
+    def not_ready(self) -> list[str]:
+        """Who is not ready: database, wallet, model, draining, or a loop by its name."""
+        names = set(self._not_ready | self.supervisor.down)
+        if self.gate.is_draining:
+            names.add("draining")
+        return sorted(names)
+
+    async def _database(self) -> bool:
+        try:
+            await self.store.read(settings.get, "secret_check")
+        except DatabaseUnavailable:
+            return False
+        return True
+
+    async def _wallet(self) -> bool:
+        try:
+            await self.wallet.balance()
+        except WalletUnavailable:
+            return False
+        return True
+
+    async def _model(self) -> bool:
+        return await self.agent.ready()

@@ -1,0 +1,134 @@
+"""The keeper: what must happen because time has passed.
+
+Sweeps ask indexes that hold open rows only, so that a round costs microseconds whatever the size
+of the books.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from core.books import (
+    allowances,
+    idempotency,
+    invoices,
+    job_rows,
+    jobs,
+    ledger,
+    lifecycle,
+    processes,
+)
+from core.books.job_rows import Record
+from core.loops.settle import Settler
+from core.store.port import Store, Tx
+from core.values.clock import Clock
+from core.values.money import NOTHING
+from core.values.states import ErrorCode
+from core.values.terms import JobTerms
+from core.wallets.port import LookUp, NotPaid, Unknown
+
+PULSE_S = 1.0
+SWEEP_S = 1.0
+TIDY_S = 60.0
+BATCH = 100
+JUMP_MS = 2_000  # the wall clock may drift this much from the monotonic one between two beats
+PAUSE_S = 10.0  # before the wallet is asked again when it gave no answer
+POSTPONED_MS = 60_000  # nobody's job ends on an answer that the wallet did not give
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False)
+class Keeper:
+    """Keeps deadlines, waits and retention."""
+
+    store: Store
+    settler: Settler
+    clock: Clock
+    terms: JobTerms
+    process_id: str
+
+    async def pulse(self) -> None:
+        """Give signs of life, and let no jump of the clock count as running time."""
+        wall_ms, steady_s = self.clock.now_ms(), self.clock.monotonic()
+        while True:
+            await self.clock.sleep(PULSE_S)
+            now_ms, now_s = self.clock.now_ms(), self.clock.monotonic()
+            jump_ms = (now_ms - wall_ms) - int((now_s - steady_s) * 1000)
+            if abs(jump_ms) > JUMP_MS:
+                log.warning("clock jumped", by_ms=jump_ms)
+                await self.store.write(job_rows.shift_times, jump_ms)
+            await self.store.write(processes.see, self.process_id, now_ms)
+            wall_ms, steady_s = now_ms, now_s
+
+    async def sweep(self) -> None:
+        """End what has waited too long, and give back what a dead process held."""
+        while True:
+            await self._end_overdue()
+            await self._void_stale_holds()
+            answered = await self._end_waited_out()
+            await self.clock.sleep(SWEEP_S if answered else PAUSE_S)
+
+    async def tidy(self) -> None:
+        """Forget what need not be kept."""
+        while True:
+            now_ms = self.clock.now_ms()
+            await self.store.write(idempotency.forget_expired, now_ms)
+            await self.store.write(allowances.forget_old, now_ms)
+            await self.store.write(processes.bury_silent, self.process_id, now_ms)
+            ended_before_ms = now_ms - self.terms.retention_ms
+            for job_id in await self.store.read(job_rows.past_retention, ended_before_ms, BATCH):
+                await self.store.write(_retire, job_id)
+            await self.clock.sleep(TIDY_S)
+
+    async def _end_overdue(self) -> None:
+        for job in await self.store.read(job_rows.overdue, self.clock.now_ms(), BATCH):
+            await self._fail(job, "deadline_exceeded")
+
+    async def _void_stale_holds(self) -> None:
+        now_ms = self.clock.now_ms()
+        for hold_id in await self.store.read(ledger.stale_holds, now_ms):
+            await self.store.write(ledger.post, hold_id, NOTHING, ref=hold_id, now_ms=now_ms)
+            log.warning("stale hold released", hold=hold_id)
+
+    async def _end_waited_out(self) -> bool:
+        """End jobs whose wait is over; False where the wallet gave no answer about one."""
+        for job in await self.store.read(job_rows.waited_out, self.clock.now_ms(), BATCH):
+            answers = await self._ask_about(job)
+            if any(isinstance(answer, Unknown) for answer in answers):
+                later_ms = self.clock.now_ms() + POSTPONED_MS
+                await self.store.write(job_rows.postpone, job, later_ms)
+                return False
+            if all(isinstance(answer, NotPaid) for answer in answers):
+                await self._fail(job, _END_OF_WAIT[job.state])
+        return True
+
+    async def _ask_about(self, job: Record) -> list[LookUp]:
+        """What the wallet says, now, of the invoices that this job waits for."""
+        if job.state == "evaluating":  # it waits for the wallet itself
+            return []
+        bills = await self.store.read(invoices.of_account, job.job_id)
+        return [await self.settler.ask(bill.payment_hash) for bill in bills if bill.state == "open"]
+
+    async def _fail(self, job: Record, code: ErrorCode) -> None:
+        now_ms = self.clock.now_ms()
+        if await self.store.write(lifecycle.fail, job, code, self.terms, now_ms):
+            log.info("job failed", job=job.job_id, code=code)
+
+
+_END_OF_WAIT: dict[str, ErrorCode] = {
+    "awaiting_eval_payment": "eval_unpaid",
+    "evaluating": "evaluation_failed",
+    "awaiting_work_payment": "quote_expired",
+}
+
+
+async def _retire(tx: Tx, job_id: str) -> None:
+    """Forget a job's texts; one that was never paid goes whole."""
+    await jobs.forget_versions(tx, job_id)
+    if await ledger.has_entries(tx, job_id):
+        await job_rows.forget_texts(tx, job_id)
+        return
+    await invoices.forget_of_account(tx, job_id)
+    await ledger.close_unused_account(tx, job_id)
+    await job_rows.forget(tx, job_id)

@@ -1,0 +1,52 @@
+"""The supervisor: background loops that never end, and are never lost.
+
+A loop that dies is logged, makes the process not ready, and is started again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from core.values.clock import Clock
+
+RESTART_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+Loop = Callable[[], Awaitable[None]]
+
+
+class Supervisor:
+    """Runs the loops of one process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tasks: list[asyncio.Task[None]] = []
+        self._down: set[str] = set()
+
+    def start(self, name: str, loop: Loop) -> None:
+        """Run this loop until `aclose`."""
+        self._tasks.append(asyncio.create_task(self._keep_running(name, loop), name=name))
+
+    @property
+    def down(self) -> frozenset[str]:
+        """The loops that have died and not yet been started again."""
+        return frozenset(self._down)
+
+    async def aclose(self) -> None:
+        """Stop all loops where they stand; what they were at is safe in the books."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keep_running(self, name: str, loop: Loop) -> None:
+        while True:
+            try:
+                self._down.discard(name)
+                await loop()
+                log.error("loop ended", loop=name)
+            except Exception:  # a loop's fault must cost neither the other loops nor its own life
+                log.exception("loop died", loop=name)
+            self._down.add(name)
+            await self._clock.sleep(RESTART_S)
