@@ -99,10 +99,7 @@ async def _hash_faults(tx: Tx) -> list[Fault]:
 
 def _is_covered(legs: list[Row]) -> bool:
     first = legs[0]
-    fields = (
-        *(first[name] for name in ("transfer_id", "kind", "ref", "reason")),
-        str(first["at_ms"]),
-    )
+    fields = [first["transfer_id"], first["kind"], first["ref"], first["reason"]]
     sides = [(leg["account_id"], leg["amount_msat"]) for leg in legs]
     expected = ledger.hash_transfer([*fields, str(first["at_ms"])], sides)
     return bool(expected == first["hash"])
