@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from typing import Final, TypeVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 from multidict import MultiMapping
@@ -12,11 +12,17 @@ from pydantic import BaseModel, ValidationError
 
 from api.edge import ClientGone
 from api.json_strict import decode, pointer_to, refuse_unsafe_text
+from api.models import Incoming
 from api.problems import Fault, InvalidFields, Problem, Refusal
 from core.values.errors import InvalidRequest
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BODY_S: Final = 20.0
+
+
+class NoFields(Incoming):
+    """An empty object."""
+
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -36,7 +42,7 @@ async def read_body(request: web.Request, bytes_max: int, *, within_s: float = B
         raise ClientGone from None
     except (RequestPayloadError, HttpProcessingError):
         raise InvalidRequest("The body is not what its headers say.") from None
-    if body and request.content_type != "application/json":
+    if body and request.method == hdrs.METH_POST and request.content_type != "application/json":
         raise Refusal(
             Problem("unsupported_media_type", "The body must be JSON (application/json).")
         )
@@ -48,6 +54,12 @@ def fields_of(model: type[M], raw: bytes, charset: str | None) -> M:
     if charset is not None and charset.lower() not in {"utf-8", "utf8"}:
         raise InvalidRequest("JSON is UTF-8; no other charset is read.")
     return _validate(model, decode(raw))
+
+
+def refuse_fields(raw: bytes, charset: str | None) -> None:
+    """For a route without fields: no body, or an empty object. Raises InvalidRequest."""
+    if raw:
+        fields_of(NoFields, raw, charset)
 
 
 def query_of(model: type[M], query: MultiMapping[str]) -> M:
