@@ -5,24 +5,34 @@ than once, so it has no other effect. One SQL text serves both databases: `:name
 type per name; types TEXT, INTEGER, BLOB; no NUL and no lone surrogate in text.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Row = Mapping[str, Any]
+
+class Row(Protocol):
+    """One row: `row["name"]` and `dict(row)` are what the rows of both databases can do."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """The value of one column."""
+        ...
+
+    def keys(self) -> Iterable[str]:
+        """The names of the columns."""
+        ...
 
 
 class Tx(Protocol):
     """One open transaction."""
 
     async def run(self, sql: str, **params: object) -> int:
-        """Execute a statement; return how many rows it changed."""
+        """Execute an INSERT, UPDATE or DELETE; return how many rows it changed."""
         ...
 
     async def one(self, sql: str, **params: object) -> Row | None:
-        """The first row, or None."""
+        """The first row of a query or of what RETURNING gives, or None."""
         ...
 
     async def all(self, sql: str, **params: object) -> list[Row]:
@@ -44,12 +54,15 @@ class Store(Protocol):
         """Run `fn` as one durable transaction and return what it returned.
 
         Committed before this returns, whatever happens to the caller meanwhile. Raises whatever
-        `fn` raised (then nothing is kept), or `core.values.errors.DatabaseUnavailable`.
+        `fn` raised, DatabaseUnavailable or ShuttingDown (`core.values.errors`); then nothing is
+        kept. One exception no client of a server can rule out: when the connection breaks during
+        the commit itself, the transaction may stand. So a function is guarded by the state of its
+        own rows, and running it again is harmless.
         """
         ...
 
     async def read(self, fn: TxFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run `fn` on a snapshot; it must not write."""
+        """Run `fn` on a snapshot; what it writes is refused."""
         ...
 
     async def aclose(self) -> None:

@@ -74,12 +74,16 @@ class Pump:
         self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Queue a function and wait for its outcome; giving up the wait does not unqueue it."""
-        if self._closed:
-            raise ShuttingDown("the store is closed")
+        self.check_open()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(Pending(fn, args, kwargs, future))
         self._wake.set()
         return await future
+
+    def check_open(self) -> None:
+        """Raise ShuttingDown once closing has begun."""
+        if self._closed:
+            raise ShuttingDown("the store is closed")
 
     async def aclose(self) -> None:
         """Run what is queued, then stop."""
@@ -100,7 +104,8 @@ class Pump:
         # Awaited as a task so that a failure is looked at, not caught: it belongs to the callers.
         attempt = asyncio.ensure_future(self._run_batch(batch))
         await asyncio.wait([attempt])
-        failure = attempt.exception()
+        # A function that cancels itself must not cancel the pump with it.
+        failure = asyncio.CancelledError() if attempt.cancelled() else attempt.exception()
         if failure is None:
             self._resolve(batch, attempt.result())
         elif len(batch) == 1 or isinstance(failure, DatabaseUnavailable):
