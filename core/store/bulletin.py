@@ -50,6 +50,10 @@ class Bulletin:
             if not listeners:
                 del self._listeners[topic]
 
+    def wake_all(self) -> None:
+        """Wake everybody: something may have been announced that was not heard."""
+        self.post(list(self._listeners))
+
     def post(self, topics: Iterable[str]) -> None:
         """Wake everybody who listens to one of these topics."""
         for topic in topics:
