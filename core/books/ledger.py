@@ -71,6 +71,8 @@ class Account:
     account_id: str
     balance: Msat
     held: Msat
+    deposited: Msat  # all that ever came in
+    spent: Msat  # charges, less what came back of them
 
     @property
     def free(self) -> Msat:
@@ -93,8 +95,9 @@ class Entry:
 async def open_account(tx: Tx, account_id: str) -> None:
     """Open a customer's account with nothing on it; again is no change."""
     await tx.run(
-        "INSERT INTO accounts (account_id, balance_msat, held_msat, entry_count, chain_hash)"
-        " VALUES (:account_id, 0, 0, 0, :genesis) ON CONFLICT (account_id) DO NOTHING",
+        "INSERT INTO accounts (account_id, balance_msat, held_msat, deposited_msat, spent_msat,"
+        " entry_count, chain_hash) VALUES (:account_id, 0, 0, 0, 0, 0, :genesis)"
+        " ON CONFLICT (account_id) DO NOTHING",
         account_id=account_id,
         genesis=_GENESIS,
     )
@@ -110,7 +113,7 @@ async def transfer(tx: Tx, what: Transfer, legs: Sequence[Leg]) -> None:
     """
     assert sum(leg.amount for leg in legs) == 0, "the legs of a transfer add up to 0"
     transfer_hash = _transfer_hash(what, legs)
-    lines = [await _move(tx, leg, transfer_hash) for leg in legs]
+    lines = [await _move(tx, leg, what.kind, transfer_hash) for leg in legs]
     await tx.run(
         "INSERT INTO transfers (transfer_id, kind, ref, reason, at_ms, hash)"
         " VALUES (:transfer_id, :kind, :ref, :reason, :at_ms, :hash)",
@@ -139,12 +142,19 @@ async def transfer(tx: Tx, what: Transfer, legs: Sequence[Leg]) -> None:
 async def account(tx: Tx, account_id: str) -> Account | None:
     """A customer's account, or None."""
     row = await tx.one(
-        "SELECT account_id, balance_msat, held_msat FROM accounts WHERE account_id = :account_id",
+        "SELECT account_id, balance_msat, held_msat, deposited_msat, spent_msat FROM accounts"
+        " WHERE account_id = :account_id",
         account_id=account_id,
     )
     if row is None:
         return None
-    return Account(row["account_id"], Msat(row["balance_msat"]), Msat(row["held_msat"]))
+    return Account(
+        account_id=row["account_id"],
+        balance=Msat(row["balance_msat"]),
+        held=Msat(row["held_msat"]),
+        deposited=Msat(row["deposited_msat"]),
+        spent=Msat(row["spent_msat"]),
+    )
 
 
 async def has_entries(tx: Tx, account_id: str) -> bool:
@@ -270,7 +280,7 @@ class _Line:
     chain_hash: bytes | None = None
 
 
-async def _move(tx: Tx, leg: Leg, transfer_hash: bytes) -> _Line:
+async def _move(tx: Tx, leg: Leg, kind: Kind, transfer_hash: bytes) -> _Line:
     if leg.account_id in HOUSE:
         return _Line()
     row = await tx.one(
@@ -286,9 +296,12 @@ async def _move(tx: Tx, leg: Leg, transfer_hash: bytes) -> _Line:
     chain_hash = chain(row["chain_hash"], transfer_hash, leg.amount, balance)
     await tx.run(
         "UPDATE accounts SET balance_msat = :balance, entry_count = entry_count + 1,"
+        " deposited_msat = deposited_msat + :deposited, spent_msat = spent_msat + :spent,"
         " chain_hash = :chain_hash WHERE account_id = :account_id",
         account_id=leg.account_id,
         balance=balance,
+        deposited=leg.amount if kind in {"deposit", "topup"} else 0,
+        spent=-leg.amount if kind in {"charge", "refund"} else 0,
         chain_hash=chain_hash,
     )
     return _Line(row["entry_count"] + 1, balance, chain_hash)

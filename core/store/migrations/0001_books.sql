@@ -11,6 +11,8 @@ CREATE TABLE accounts (
   account_id TEXT PRIMARY KEY,
   balance_msat INTEGER NOT NULL CHECK (balance_msat >= 0),
   held_msat INTEGER NOT NULL CHECK (held_msat >= 0 AND held_msat <= balance_msat),
+  deposited_msat INTEGER NOT NULL,
+  spent_msat INTEGER NOT NULL,
   entry_count INTEGER NOT NULL,
   chain_hash BLOB NOT NULL
 ) STRICT;
@@ -155,3 +157,46 @@ CREATE TABLE free_uses (
   at_ms INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX free_uses_at ON free_uses (what, at_ms);
+
+-- sessions.py: one customer, one ledger account, named by the session's id.
+CREATE TABLE sessions (
+  session_id TEXT PRIMARY KEY,
+  state TEXT NOT NULL CHECK (state IN ('awaiting_deposit', 'active', 'closed', 'ended')),
+  client TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  wait_until_ms INTEGER
+) STRICT;
+CREATE INDEX sessions_unpaid ON sessions (wait_until_ms) WHERE state = 'awaiting_deposit';
+
+-- credentials.py: the tokens that spend a session; a child names its parent.
+CREATE TABLE credentials (
+  token_id BLOB PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  session_id TEXT NOT NULL,
+  parent_id BLOB,
+  payment_hash BLOB NOT NULL,
+  needs_preimage INTEGER NOT NULL CHECK (needs_preimage IN (0, 1)),
+  label TEXT NOT NULL,
+  caveats TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  revoked_at_ms INTEGER
+) STRICT;
+CREATE INDEX credentials_of_session ON credentials (session_id, created_at_ms);
+CREATE INDEX credentials_of_parent ON credentials (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX credentials_of_challenge ON credentials (payment_hash) WHERE needs_preimage = 1;
+
+-- budgets.py: counters that every token carrying the same budget shares.
+CREATE TABLE budgets (
+  session_id TEXT NOT NULL,
+  budget_id TEXT NOT NULL,
+  used_msat INTEGER NOT NULL CHECK (used_msat >= 0),
+  held_msat INTEGER NOT NULL CHECK (held_msat >= 0),
+  PRIMARY KEY (session_id, budget_id)
+) STRICT;
+CREATE TABLE budget_holds (
+  hold_id TEXT NOT NULL,
+  session_id TEXT NOT NULL,
+  budget_id TEXT NOT NULL,
+  amount_msat INTEGER NOT NULL CHECK (amount_msat > 0),
+  PRIMARY KEY (hold_id, budget_id)
+) STRICT;
