@@ -1,0 +1,185 @@
+"""Credentials: the tokens that the server has handed out for sessions, and which are revoked.
+
+A token is known by the id in its signed identifier, so that every copy of it, narrowed offline or
+not, is one credential. Revoking kills a credential and all its descendants.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+
+from core.books.sessions import SessionState
+from core.store.port import Row, Tx
+from core.values.errors import NotFound, Unauthorized, WrongState
+from core.values.ids import id_from_bytes
+from core.values.tokens import BAD_CREDENTIAL, Token
+
+_COLUMNS = "token_id, name, session_id, parent_id, payment_hash, needs_preimage, label, caveats"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A token as the server remembers it; `name` is its public id."""
+
+    token_id: bytes
+    name: str
+    session_id: str
+    parent_id: bytes | None
+    payment_hash: bytes
+    needs_preimage: bool
+    label: str
+    caveats: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A token whose signature holds, and the preimage that came with it, if any (32 bytes)."""
+
+    token: Token
+    preimage: bytes | None = field(default=None, repr=False)
+
+    @property
+    def has_proof(self) -> bool:
+        """Whether the preimage is that of the payment in the token's identifier."""
+        if self.preimage is None:
+            return False
+        return hmac.compare_digest(hashlib.sha256(self.preimage).digest(), self.token.payment_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The session that a bearer's token opens now."""
+
+    session_id: str
+    state: SessionState
+
+
+async def add(
+    tx: Tx,
+    token_id: bytes,
+    *,
+    session_id: str,
+    parent_id: bytes | None,
+    payment_hash: bytes,
+    needs_preimage: bool,
+    label: str,
+    caveats: tuple[str, ...],
+    now_ms: int,
+) -> str:
+    """Remember a token that is handed out; return its public id."""
+    name = id_from_bytes("tok", hashlib.sha256(token_id).digest())
+    await tx.run(
+        f"INSERT INTO credentials ({_COLUMNS}, created_at_ms) VALUES (:token_id, :name,"
+        " :session_id, :parent_id, :payment_hash, :needs_preimage, :label, :caveats, :now_ms)",
+        token_id=token_id,
+        name=name,
+        session_id=session_id,
+        parent_id=parent_id,
+        payment_hash=payment_hash,
+        needs_preimage=int(needs_preimage),
+        label=label,
+        caveats="\n".join(caveats),
+        now_ms=now_ms,
+    )
+    return name
+
+
+async def standing(tx: Tx, bearer: Bearer) -> Standing:
+    """The session that this bearer may use.
+
+    Raises Unauthorized where the token is unknown or revoked, its session has ended, its preimage
+    is wrong, or a preimage is needed and missing.
+    """
+    row = await tx.one(
+        "SELECT c.session_id, s.state, c.needs_preimage FROM credentials c"
+        " JOIN sessions s ON s.session_id = c.session_id"
+        " WHERE c.token_id = :token_id AND c.revoked_at_ms IS NULL AND s.state <> 'ended'",
+        token_id=bearer.token.token_id,
+    )
+    if row is None:
+        raise Unauthorized(BAD_CREDENTIAL)
+    if not bearer.has_proof and (row["needs_preimage"] or bearer.preimage is not None):
+        raise Unauthorized(BAD_CREDENTIAL)
+    return Standing(row["session_id"], row["state"])
+
+
+async def challenge_child(tx: Tx, parent_id: bytes, payment_hash: bytes) -> Credential | None:
+    """The child of this token that a challenge over this invoice has handed out already."""
+    row = await tx.one(
+        f"SELECT {_COLUMNS} FROM credentials WHERE payment_hash = :payment_hash"
+        " AND needs_preimage = 1 AND parent_id = :parent_id AND revoked_at_ms IS NULL",
+        payment_hash=payment_hash,
+        parent_id=parent_id,
+    )
+    return None if row is None else _credential(row)
+
+
+async def challenge_root(tx: Tx, session_id: str) -> Credential | None:
+    """The token that a challenge has handed out with the session itself."""
+    row = await tx.one(
+        f"SELECT {_COLUMNS} FROM credentials WHERE session_id = :session_id"
+        " AND needs_preimage = 1 AND parent_id IS NULL AND revoked_at_ms IS NULL",
+        session_id=session_id,
+    )
+    return None if row is None else _credential(row)
+
+
+async def descendants(tx: Tx, token_id: bytes) -> list[Credential]:
+    """This token and everything that stems from it, not revoked, parents before children."""
+    found = [
+        _credential(row)
+        for row in await tx.all(
+            f"SELECT {_COLUMNS} FROM credentials"
+            " WHERE token_id = :token_id AND revoked_at_ms IS NULL",
+            token_id=token_id,
+        )
+    ]
+    for parent in found:  # grows while it is read
+        rows = await tx.all(
+            f"SELECT {_COLUMNS} FROM credentials WHERE parent_id = :parent_id"
+            " AND revoked_at_ms IS NULL ORDER BY created_at_ms, name",
+            parent_id=parent.token_id,
+        )
+        found += [_credential(row) for row in rows]
+    return found
+
+
+async def roots(tx: Tx, session_id: str) -> list[Credential]:
+    """The tokens of a session that have no parent and are not revoked."""
+    rows = await tx.all(
+        f"SELECT {_COLUMNS} FROM credentials WHERE session_id = :session_id"
+        " AND parent_id IS NULL AND revoked_at_ms IS NULL ORDER BY created_at_ms, name",
+        session_id=session_id,
+    )
+    return [_credential(row) for row in rows]
+
+
+async def revoke(tx: Tx, within: list[Credential], name: str, now_ms: int) -> None:
+    """Revoke the token of this name, one of `within`, and its descendants.
+
+    Raises NotFound for any other, WrongState for the last root of a session.
+    """
+    chosen = next((credential for credential in within if credential.name == name), None)
+    if chosen is None:
+        raise NotFound
+    if chosen.parent_id is None and len(await roots(tx, chosen.session_id)) == 1:
+        raise WrongState("The last token of a session cannot be revoked.")
+    for credential in await descendants(tx, chosen.token_id):
+        await tx.run(
+            "UPDATE credentials SET revoked_at_ms = :now_ms WHERE token_id = :token_id",
+            token_id=credential.token_id,
+            now_ms=now_ms,
+        )
+
+
+def _credential(row: Row) -> Credential:
+    return Credential(
+        token_id=row["token_id"],
+        name=row["name"],
+        session_id=row["session_id"],
+        parent_id=row["parent_id"],
+        payment_hash=row["payment_hash"],
+        needs_preimage=bool(row["needs_preimage"]),
+        label=row["label"],
+        caveats=tuple(row["caveats"].split("\n")) if row["caveats"] else (),
+    )
