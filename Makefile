@@ -18,7 +18,7 @@ demo: $(READY) ## Show a conversation, a payment and a result in the terminal
 	$(BIN)/python -m bots.demo
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --ignore=tests/real --ignore=tests/long
 
 test-real: $(READY) ## Run the tests against a real LNbits, which is installed for it
 	$(BIN)/python -m pytest tests/real

@@ -179,4 +179,10 @@ def _read_secret_file(file: Path) -> tuple[str, str]:
 def _refuse_unknown_variables(found: Gathered, environ: Mapping[str, str], known: set[str]) -> None:
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known and name != FILE_VARIABLE:
-            found.faults.append(Fault(name, "no such setting" + nearest(name, known)))
+            found.faults.append(Fault(name, "no such setting" + _meant(name, known)))
+
+
+def _meant(name: str, known: set[str]) -> str:
+    """The hint for a variable; the prefix that all share says nothing."""
+    hint = nearest(name.removeprefix(PREFIX), (other.removeprefix(PREFIX) for other in known))
+    return hint.replace("mean ", f"mean {PREFIX}", 1)

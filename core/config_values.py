@@ -40,6 +40,10 @@ class Listen:
         except ValueError:
             return False
 
+    def at(self, port: int) -> "Listen":
+        """The same place with the port that was really taken."""
+        return Listen(self.host, port)
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
