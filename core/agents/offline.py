@@ -5,11 +5,11 @@ are real; only the brain is small. The same request always has the same answer, 
 measures the answer itself, and a request is accepted only if its answer fits.
 """
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime
 
 from core.agents.port import Delta, Message, Model, Usage, Verdict
+from core.agents.text import storable
 from core.agents.tools.about import NATURE, introduce, refuse
 from core.agents.tools.arithmetic import calculate
 from core.agents.tools.codecs import checksum, encode_or_decode
@@ -24,10 +24,10 @@ from core.agents.tools.summary import summarise
 from core.agents.tools.task import Cannot, Done, readings
 from core.agents.tools.units import convert_units
 from core.values.clock import Clock
+from core.values.pricing import BYTES_PER_TOKEN, estimated_tokens
 
 _HINT = 'Ask "what can you do?" for its tools, or try: Sort these names: Bob, alice, Carol'
 _PIECE_CHARS = 400
-_UNSPEAKABLE = re.compile(r"[\x00\ud800-\udfff]")  # databases and UTF-8 refuse these
 
 
 class OfflineAgent:
@@ -61,7 +61,7 @@ class OfflineAgent:
         outcome = self._worked_out(request)
         if isinstance(outcome, Cannot):
             return Verdict("reject", outcome.why, NATURE, 0)
-        tokens = tokens_of(outcome.text)
+        tokens = estimated_tokens(outcome.text)
         if tokens > model.max_output_tokens:
             why = f"The answer would have {tokens} tokens; {model.max_output_tokens} are allowed."
             return Verdict("reject", why, NATURE, 0)
@@ -71,13 +71,14 @@ class OfflineAgent:
         self, model: Model, messages: Sequence[Message], *, max_output_tokens: int
     ) -> AsyncIterator[Delta | Usage]:
         """The answer to the last user message; what it cannot do is answered by saying so."""
-        asked = [message.content for message in messages if message.role == "user"]
-        outcome = self._worked_out(asked[-1] if asked else "")
+        questions = [message.content for message in messages if message.role == "user"]
+        outcome = self._worked_out(questions[-1] if questions else "")
         text = outcome.text if isinstance(outcome, Done) else outcome.why
         text = _cut(text, min(max_output_tokens, model.max_output_tokens))
         for start in range(0, len(text), _PIECE_CHARS):
             yield Delta(text[start : start + _PIECE_CHARS])
-        yield Usage(sum(tokens_of(message.content) for message in messages), tokens_of(text))
+        asked = (storable(message.content) for message in messages)
+        yield Usage(estimated_tokens(*asked), estimated_tokens(text))
 
     async def ready(self) -> bool:
         """There is nothing that could be away."""
@@ -97,17 +98,12 @@ class OfflineAgent:
         return Cannot(f"No tool here fits this request. {NATURE} {_HINT}")
 
 
-def tokens_of(text: str) -> int:
-    """A token is four bytes of UTF-8, as everywhere in this server."""
-    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
-
-
 def _checked(done: Done) -> Done | Cannot:
-    text = _UNSPEAKABLE.sub("\ufffd", done.text)
+    text = storable(done.text)
     if not text.strip():
         return Cannot(f"Nothing would be left of that text. {NATURE} {_HINT}")
     return Done(done.what, text)
 
 
 def _cut(text: str, tokens: int) -> str:
-    return text.encode()[: 4 * tokens].decode("utf-8", "ignore")
+    return text.encode()[: BYTES_PER_TOKEN * tokens].decode("utf-8", "ignore")

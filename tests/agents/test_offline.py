@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core.agents.offline import OfflineAgent, tokens_of
+from core.agents.offline import OfflineAgent
 from core.agents.port import Agent, Delta, Message, Model, Usage
-from core.values.pricing import Prices
+from core.values.pricing import Prices, estimated_tokens
 
 MODEL = Model(
     id="offline",
@@ -205,7 +205,7 @@ async def test_any_text_gets_a_verdict_that_its_answer_keeps(request_text: str) 
 
     assert answer.strip()
     assert answer.isprintable() or "\x00" not in answer
-    assert usage.output_tokens == tokens_of(answer)
+    assert usage.output_tokens == estimated_tokens(answer)
     if verdict.decision == "accept":
         assert verdict.estimated_output_tokens == usage.output_tokens
     else:

@@ -35,6 +35,7 @@ _HASH = re.compile(
     r"(?:\s+(?:hash|digest|checksum|sum|pr\u00fcfsumme|hex))*(?:\s+(?:of|von|for))?",
     re.IGNORECASE,
 )
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _PLAIN_HASH = re.compile(r"(?:hash|checksum|pr\u00fcfsumme)\b(?:\s+of)?", re.IGNORECASE)
 
 
@@ -90,11 +91,7 @@ def _text(raw: bytes) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         return f"hex: {raw.hex()}"
-    return (
-        text
-        if text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable()
-        else (f"hex: {raw.hex()}")
-    )
+    return f"hex: {raw.hex()}" if _CONTROL.search(text) else text
 
 
 def _from_base64(text: str) -> str:
