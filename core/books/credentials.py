@@ -12,7 +12,7 @@ from core.books.sessions import SessionState
 from core.store.port import Row, Tx
 from core.values.errors import NotFound, Unauthorized, WrongState
 from core.values.ids import id_from_bytes
-from core.values.tokens import BAD_CREDENTIAL, Token
+from core.values.tokens import BAD_CREDENTIAL, Identifier, Token
 
 _COLUMNS = "token_id, name, session_id, parent_id, payment_hash, needs_preimage, label, caveats"
 
@@ -56,26 +56,25 @@ class Standing:
 
 async def add(
     tx: Tx,
-    token_id: bytes,
+    identifier: Identifier,
     *,
     session_id: str,
     parent_id: bytes | None,
-    payment_hash: bytes,
     needs_preimage: bool,
     label: str,
     caveats: tuple[str, ...],
     now_ms: int,
 ) -> str:
     """Remember a token that is handed out; return its public id."""
-    name = id_from_bytes("tok", hashlib.sha256(token_id).digest())
+    name = id_from_bytes("tok", hashlib.sha256(identifier.token_id).digest())
     await tx.run(
         f"INSERT INTO credentials ({_COLUMNS}, created_at_ms) VALUES (:token_id, :name,"
         " :session_id, :parent_id, :payment_hash, :needs_preimage, :label, :caveats, :now_ms)",
-        token_id=token_id,
+        token_id=identifier.token_id,
         name=name,
         session_id=session_id,
         parent_id=parent_id,
-        payment_hash=payment_hash,
+        payment_hash=identifier.payment_hash,
         needs_preimage=int(needs_preimage),
         label=label,
         caveats="\n".join(caveats),
@@ -103,13 +102,17 @@ async def standing(tx: Tx, bearer: Bearer) -> Standing:
     return Standing(row["session_id"], row["state"])
 
 
-async def challenge_child(tx: Tx, parent_id: bytes, payment_hash: bytes) -> Credential | None:
-    """The child of this token that a challenge over this invoice has handed out already."""
+async def challenge_child(
+    tx: Tx, parent_id: bytes, payment_hash: bytes, caveats: tuple[str, ...]
+) -> Credential | None:
+    """The child with these caveats that a challenge over this invoice has handed out already."""
     row = await tx.one(
         f"SELECT {_COLUMNS} FROM credentials WHERE payment_hash = :payment_hash"
-        " AND needs_preimage = 1 AND parent_id = :parent_id AND revoked_at_ms IS NULL",
+        " AND needs_preimage = 1 AND parent_id = :parent_id AND caveats = :caveats"
+        " AND revoked_at_ms IS NULL",
         payment_hash=payment_hash,
         parent_id=parent_id,
+        caveats="\n".join(caveats),
     )
     return None if row is None else _credential(row)
 

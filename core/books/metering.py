@@ -5,10 +5,10 @@ found from what the session has free, from every budget of the token and from it
 """
 
 from dataclasses import dataclass
-from typing import assert_never
 
 from core.books import budgets, credentials, ledger
 from core.books.credentials import Bearer
+from core.books.ledger import Account
 from core.store.port import Tx
 from core.values import pricing
 from core.values.errors import Forbidden, RateLimited, Refused, WrongState
@@ -46,26 +46,29 @@ class Charged:
 
 
 class MoneyMissing(Refused):
-    """Only more money helps; paying cures it."""
+    """Only more money helps; paying cures it.
+
+    `deposited` is what had ever come in when this was found; `balance` and `needed` are None for
+    a session that was never credited.
+    """
 
     code = "insufficient_balance"
 
-    def __init__(self, session_id: str, *, balance: Msat, needed: Msat, missing: Msat) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        missing: Msat,
+        deposited: Msat,
+        balance: Msat,
+        needed: Msat,
+    ) -> None:
         super().__init__("The balance does not cover this request.")
         self.session_id = session_id
+        self.missing = missing
+        self.deposited = deposited
         self.balance = balance
         self.needed = needed
-        self.missing = missing
-
-
-class NeverCredited(Refused):
-    """The session waits for its first credit: the wallet must be asked before this is believed."""
-
-    code = "insufficient_balance"
-
-    def __init__(self, session_id: str) -> None:
-        super().__init__("The session's deposit has not been seen yet.")
-        self.session_id = session_id
 
 
 async def reserve(
@@ -73,10 +76,10 @@ async def reserve(
 ) -> Hold:
     """Set aside the most that this request can cost, at the largest output limit that is allowed.
 
-    Raises, before anything is written: Unauthorized, WrongState, NeverCredited, Forbidden (a limit
-    of the token binds), MoneyMissing, RateLimited (only running requests stand in the way).
+    Raises, before anything is written: Unauthorized, WrongState, Forbidden (a limit of the token
+    binds), MoneyMissing, RateLimited (only running requests stand in the way).
     """
-    session_id = await _spending(tx, bearer)
+    session_id = await spending(tx, bearer)
     account = await ledger.account(tx, session_id)
     assert account is not None, "a session has an account"
     bounds = await _bounds(tx, session_id, bearer.token)
@@ -100,12 +103,7 @@ async def reserve(
         if limit_within(min(account.balance, *bounds.later)):
             raise RateLimited("Running requests hold the money; try again.", retry_after_s=1)
         needed = _hold_msat(terms, ask, ask.wanted)
-        raise MoneyMissing(
-            session_id,
-            balance=account.balance,
-            needed=needed,
-            missing=Msat(needed - account.free),
-        )
+        raise money_missing(account, needed)
     amount = _hold_msat(terms, ask, output_limit)
     await ledger.hold(tx, hold_id, session_id, amount, expires_at_ms)
     await budgets.hold(tx, hold_id, session_id, bearer.token.caveats.budgets, amount)
@@ -121,20 +119,23 @@ async def charge(tx: Tx, hold: Hold, cost: Msat, *, ref: str, now_ms: int) -> Ch
     return Charged(cost, account.balance)
 
 
-async def _spending(tx: Tx, bearer: Bearer) -> str:
-    """The session that may be spent. Raises Unauthorized, WrongState, NeverCredited."""
+async def spending(tx: Tx, bearer: Bearer) -> str:
+    """The session that this bearer may spend. Raises Unauthorized, WrongState."""
     standing = await credentials.standing(tx, bearer)
-    match standing.state:
-        case "active":
-            return standing.session_id
-        case "closed":
-            raise WrongState("The session is closed; nothing new can be spent.")
-        case "awaiting_deposit":
-            raise NeverCredited(standing.session_id)
-        case "ended":
-            raise AssertionError("an ended session has no standing")
-        case _:
-            assert_never(standing.state)
+    if standing.state == "closed":
+        raise WrongState("The session is closed; nothing new can be spent.")
+    return standing.session_id
+
+
+def money_missing(account: Account, needed: Msat) -> MoneyMissing:
+    """What to say where `needed` is more than the account has free."""
+    return MoneyMissing(
+        account.account_id,
+        missing=Msat(needed - account.free),
+        deposited=account.deposited,
+        balance=account.balance,
+        needed=needed,
+    )
 
 
 @dataclass(frozen=True, slots=True)

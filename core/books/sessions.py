@@ -31,13 +31,20 @@ class Session:
     created_at_ms: int
 
 
-async def add(tx: Tx, session_id: str, *, client: str, wait_until_ms: int, now_ms: int) -> None:
-    """Open a session that waits for its first credit until `wait_until_ms`."""
+async def add(
+    tx: Tx, session_id: str, *, client: str, wait_until_ms: int, is_challenge: bool, now_ms: int
+) -> None:
+    """Open a session that waits for its first credit until `wait_until_ms`.
+
+    `is_challenge` says that a 402 opened it, which may be handed out again.
+    """
     await ledger.open_account(tx, session_id)
     await tx.run(
-        "INSERT INTO sessions (session_id, state, client, created_at_ms, wait_until_ms)"
-        " VALUES (:session_id, 'awaiting_deposit', :client, :now_ms, :wait_until_ms)",
+        "INSERT INTO sessions (session_id, state, is_challenge, client, created_at_ms,"
+        " wait_until_ms) VALUES (:session_id, 'awaiting_deposit', :is_challenge, :client, :now_ms,"
+        " :wait_until_ms)",
         session_id=session_id,
+        is_challenge=int(is_challenge),
         client=client,
         now_ms=now_ms,
         wait_until_ms=wait_until_ms,
@@ -136,7 +143,7 @@ async def recent_challenge(
     """A session that a challenge opened for this client lately, unpaid, over at least this much."""
     rows = await tx.all(
         "SELECT session_id FROM sessions WHERE state = 'awaiting_deposit' AND client = :client"
-        " AND created_at_ms > :since_ms ORDER BY created_at_ms DESC LIMIT 50",
+        " AND is_challenge = 1 AND created_at_ms > :since_ms ORDER BY created_at_ms DESC LIMIT 50",
         client=client,
         since_ms=since_ms,
     )

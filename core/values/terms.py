@@ -35,3 +35,14 @@ class JobTerms:
     def eval_calls_max(self) -> int:
         """Evaluation calls a job gets: twice as many as work calls."""
         return 2 * self.work_calls_max
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTerms:
+    """What a session may be filled with, and how long its invoices live and are waited for."""
+
+    min_deposit_sats: int
+    max_deposit_sats: int
+    l402_deposit_sats: int
+    invoice_expiry_s: int
+    unpaid_ttl_ms: int

@@ -162,11 +162,14 @@ CREATE INDEX free_uses_at ON free_uses (what, at_ms);
 CREATE TABLE sessions (
   session_id TEXT PRIMARY KEY,
   state TEXT NOT NULL CHECK (state IN ('awaiting_deposit', 'active', 'closed', 'ended')),
+  is_challenge INTEGER NOT NULL CHECK (is_challenge IN (0, 1)),
   client TEXT NOT NULL,
   created_at_ms INTEGER NOT NULL,
   wait_until_ms INTEGER
 ) STRICT;
 CREATE INDEX sessions_unpaid ON sessions (wait_until_ms) WHERE state = 'awaiting_deposit';
+CREATE INDEX sessions_challenged ON sessions (client, created_at_ms)
+  WHERE state = 'awaiting_deposit' AND is_challenge = 1;
 
 -- credentials.py: the tokens that spend a session; a child names its parent.
 CREATE TABLE credentials (
