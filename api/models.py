@@ -97,6 +97,12 @@ class SomebodysInvoice(Incoming):
     amount_sats: Annotated[int, Field(ge=1, le=SATS_MAX)]
 
 
+class Anything(Incoming):
+    """Whatever the wallet tells; only the payment hash in it is looked at."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class Invoice(Outgoing):
     """A Lightning invoice of ours."""
 
@@ -197,6 +203,12 @@ class StubInvoice(Outgoing):
     payment_request: str
     payment_hash: Hash
     amount_sats: Sats
+
+
+class Accepted(Outgoing):
+    """It was heard."""
+
+    accepted: Literal[True]
 
 
 class Health(Outgoing):

@@ -45,7 +45,7 @@ class Pipeline:
     def _handler(self, route: AnyRoute) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             raw_body = await read_body(request, route.body_bytes_max)
-            call = AnyCall(
+            call: AnyCall = Call(
                 request=request,
                 raw_body=raw_body,
                 token=self._token(route.auth, request),

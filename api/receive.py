@@ -64,7 +64,7 @@ def refuse_fields(raw: bytes, charset: str | None) -> None:
 
 def query_of(model: type[M], query: MultiMapping[str]) -> M:
     """The query as a model; parameters that it does not know are nobody's business."""
-    counts = Counter(query)
+    counts = Counter(query.keys())
     known = {field.alias or name for name, field in model.model_fields.items()}
     for name in known & counts.keys():
         if counts[name] > 1:

@@ -8,6 +8,7 @@ been silent longest is shown out, not whoever comes next.
 
 import asyncio
 import sys
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -17,10 +18,13 @@ from aiohttp.web_protocol import RequestHandler
 
 from api.edge import request_id_for
 from api.problems import Problem, respond
+from core.config_values import Listen
 
 HEAD_S: Final = 10.0
 KEEPALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0
+POLL_S: Final = 0.05
+CANCEL_S: Final = 0.5  # aiohttp waits this long twice before it cancels a handler
 BACKLOG: Final = 1024
 CONNECTIONS_MAX: Final = 10_000
 # The database, the wallet, the model and the logs need descriptors of their own.
@@ -39,7 +43,7 @@ class Deadlines:
     linger_s: float = LINGER_S
 
 
-class Doors:
+class House:
     """Who is inside. Beyond the maximum whoever has waited longest without asking must leave."""
 
     def __init__(self, connections_max: int) -> None:
@@ -66,9 +70,9 @@ class Doors:
 class Connection(RequestHandler):
     """aiohttp's protocol with a deadline for heads, and our words for requests it cannot read."""
 
-    __slots__ = ("_deadlines", "_doors", "_head_timer")
+    __slots__ = ("_deadlines", "_head_timer", "_house")
 
-    def __init__(self, manager: web.Server, *, doors: Doors, deadlines: Deadlines) -> None:
+    def __init__(self, manager: web.Server, *, house: House, deadlines: Deadlines) -> None:
         super().__init__(
             manager,
             loop=asyncio.get_running_loop(),
@@ -78,7 +82,7 @@ class Connection(RequestHandler):
             max_line_size=LINE_BYTES_MAX,
             max_field_size=FIELD_BYTES_MAX,
         )
-        self._doors = doors
+        self._house = house
         self._deadlines = deadlines
         self._head_timer: asyncio.TimerHandle | None = None
 
@@ -91,7 +95,7 @@ class Connection(RequestHandler):
         """Start waiting for the first head."""
         super().connection_made(transport)
         self._await_head()
-        self._doors.enter(self)
+        self._house.enter(self)
 
     def data_received(self, data: bytes) -> None:
         """Stop the clock when a head is whole; start it when another one has begun."""
@@ -99,14 +103,14 @@ class Connection(RequestHandler):
         super().data_received(data)
         if self._request_count != heads:
             self._stop_timer()
-            self._doors.asked(self)
+            self._house.asked(self)
         elif self._head_timer is None and self.is_waiting:
             self._await_head()  # bytes came, yet no request stands: a head has begun
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop the clock."""
         self._stop_timer()
-        self._doors.leave(self)
+        self._house.leave(self)
         super().connection_lost(exc)
 
     def handle_error(
@@ -136,52 +140,52 @@ class Connection(RequestHandler):
             self._head_timer = None
 
 
+class CannotListen(Exception):
+    """An address cannot be had; the sentence says which, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """One application on one socket."""
 
     port: int
+    _server: web.Server
     _runner: web.AppRunner
     _socket: asyncio.Server
 
-    def stop_accepting(self) -> None:
-        """Take no new connections; those that stand go on."""
+    async def aclose(self, *, within_s: float) -> None:
+        """Take no new connections, let running requests end in this time, then close the rest."""
         self._socket.close()
-
-    async def aclose(self) -> None:
-        """Let running requests end within the grace, then close everything."""
-        self._socket.close()
+        self._server.pre_shutdown()
+        ends = time.monotonic() + within_s
+        # aiohttp has no event for it: a handler may outlive its connection.
+        while self._server.connections and time.monotonic() < ends:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S)
         await self._runner.cleanup()
 
 
 async def listen(
     app: web.Application,
-    host: str,
-    port: int,
+    address: Listen,
     *,
-    grace_s: float,
     deadlines: Deadlines = Deadlines(),
     connections_max: int = CONNECTIONS_MAX,
 ) -> Listener:
-    """Serve `app`; port 0 takes a free one. Raises OSError where the address cannot be had."""
-    # aiohttp waits twice: for the handlers, and again after it has cancelled their reading.
-    runner = web.AppRunner(app, shutdown_timeout=grace_s / 2)
+    """Serve `app`; port 0 takes a free one. Raises CannotListen."""
+    runner = web.AppRunner(app, shutdown_timeout=CANCEL_S)
     await runner.setup()
-    assert runner.server is not None
-    connection = partial(
-        Connection,
-        runner.server,
-        doors=Doors(min(connections_max, connections_possible())),
-        deadlines=deadlines,
-    )
+    server = runner.server
+    assert server is not None, "a runner that is set up has a server"
+    house = House(min(connections_max, connections_possible()))
+    connection = partial(Connection, server, house=house, deadlines=deadlines)
     try:
         socket = await asyncio.get_running_loop().create_server(
-            connection, host, port, backlog=BACKLOG
+            connection, address.host, address.port, backlog=BACKLOG
         )
-    except OSError:
+    except OSError as fault:
         await runner.cleanup()
-        raise
-    return Listener(socket.sockets[0].getsockname()[1], runner, socket)
+        raise CannotListen(f"Cannot listen on {address}: {fault.strerror}.") from fault
+    return Listener(socket.sockets[0].getsockname()[1], server, runner, socket)
 
 
 def connections_possible() -> int:

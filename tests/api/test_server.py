@@ -11,7 +11,8 @@ from aiohttp import web
 
 from api.edge import Edge
 from api.receive import read_body
-from api.server import Deadlines, Listener, listen
+from api.server import CannotListen, Deadlines, Listener, listen
+from core.config_values import Listen
 from tests.api.wire import wire_to
 
 HURRY = Deadlines(head_s=0.3, keepalive_s=5, linger_s=0.2)
@@ -34,12 +35,12 @@ async def serving(
     Edge().install(app)
     app.add_routes([web.get("/hello", hello), web.post("/read", read), *routes])
     listener = await listen(
-        app, "127.0.0.1", 0, grace_s=2, deadlines=deadlines, connections_max=connections_max
+        app, Listen("127.0.0.1", 0), deadlines=deadlines, connections_max=connections_max
     )
     try:
         yield listener
     finally:
-        await listener.aclose()
+        await listener.aclose(within_s=0)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ async def test_closing_waits_for_running_requests():
     async with serving(web.get("/slow", slow)) as server, wire_to(server.port) as wire:
         await wire.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
         await asyncio.wait_for(began.wait(), 5)
-        closing = asyncio.create_task(server.aclose())
+        closing = asyncio.create_task(server.aclose(within_s=1))
         asyncio.get_running_loop().call_later(0.2, go_on.set)
 
         assert "200 OK" in await wire.head()
@@ -201,4 +202,12 @@ async def test_closing_waits_no_longer_than_its_grace():
         await wire.send("GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n")
         await asyncio.wait_for(began.wait(), 5)
 
-        await asyncio.wait_for(server.aclose(), 4)
+        await asyncio.wait_for(server.aclose(within_s=1), 4)
+
+
+async def test_an_address_that_is_taken_is_named():
+    async with serving() as server:
+        taken = Listen("127.0.0.1", server.port)
+
+        with pytest.raises(CannotListen, match=str(taken)):
+            await listen(web.Application(), taken)

@@ -1,0 +1,130 @@
+"""The HTTP doors of a core: which routes there are, and the two sockets they are served on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import orjson
+from aiohttp import web
+
+from api.edge import Edge
+from api.info import Bot, info_of
+from api.jobs import JobRoutes
+from api.metrics import Metrics
+from api.openapi import describe
+from api.operator import only_with_token
+from api.pages import PageRoutes, openapi_route, send_doc_file
+from api.pipeline import Pipeline
+from api.rate import Turnstile
+from api.route import AnyRoute
+from api.server import CannotListen, listen
+from api.service import DemoRoutes, HealthRoutes, HookRoutes, StubRoutes
+from core.app import Core, webhook_secret
+from core.config_model import Config
+from core.data_folder import operator_token, server_secret
+from core.version import VERSION
+from core.wallets.stub import StubWallet
+
+_DESCRIPTION = """Sells an AI agent's work for Bitcoin Lightning.
+
+Order with `POST /jobs`, pay `evalInvoice`, follow the job, pay `workInvoice`, read the result.
+Amounts are integers: `...Sats` whole satoshi, `...Msat` millisatoshi. Times are RFC 3339 in UTC.
+What each error code means stands at `/docs/errors`."""
+
+
+@dataclass(slots=True)
+class Doors:
+    """The open doors of one process.
+
+    `grace_s` is what running answers get when the doors close; whoever has used up some of it
+    before (draining the worker) lowers it.
+    """
+
+    port: int
+    operator_port: int
+    grace_s: float
+
+
+@asynccontextmanager
+async def serve_api(
+    core: Core, config: Config, *, bots: Sequence[Bot] = ()
+) -> AsyncIterator[Doors]:
+    """Serve customers and the operator while the block runs. Raises CannotListen."""
+    stopping = asyncio.Event()
+    metrics = Metrics(core.desk)
+    routes = public_routes(core, config, bots=bots, stopping=stopping)
+    public = await listen(public_app(core, config, routes, metrics), config.server.listen)
+    try:
+        operator = await listen(operator_app(config, metrics), config.operator.listen)
+    except CannotListen:
+        await public.aclose(within_s=0)
+        raise
+    doors = Doors(public.port, operator.port, config.server.shutdown_grace_s)
+    try:
+        yield doors
+    finally:
+        stopping.set()  # long polls answer, streams end
+        await public.aclose(within_s=doors.grace_s)
+        await operator.aclose(within_s=0)
+
+
+def public_routes(
+    core: Core, config: Config, *, bots: Sequence[Bot], stopping: asyncio.Event
+) -> list[AnyRoute]:
+    """Everything that this server answers to customers."""
+    desk, public_url = core.desk, config.server.public_url
+    info = info_of(config, list(bots))
+    jobs = JobRoutes(desk=desk.jobs, clock=desk.clock, stopping=stopping, public_url=public_url)
+    routes = [
+        *jobs.table(),
+        *PageRoutes.of(info, url=public_url or f"http://{config.server.listen}").table(),
+        *HealthRoutes(desk).table(),
+    ]
+    if config.demo.enabled:
+        routes += DemoRoutes(desk).table()
+    match core.wallet:
+        case StubWallet() as stub:
+            routes += StubRoutes(stub).table()
+        case _:
+            routes += HookRoutes(desk, _hook_secret(config)).table()
+    return [*routes, openapi_route(_document([*routes, openapi_route(b"")], public_url))]
+
+
+def public_app(
+    core: Core, config: Config, routes: Sequence[AnyRoute], metrics: Metrics
+) -> web.Application:
+    """The customers' application."""
+    app = web.Application(middlewares=[metrics.count])
+    quota = config.limits.requests_per_minute
+    edge = Edge(
+        trusted_proxies=config.server.trusted_proxies,
+        cors_origins=config.server.cors_origins,
+        turnstile=Turnstile(quota) if quota else None,
+    )
+    edge.install(app)
+    Pipeline(core.desk.authenticate, core.desk.answers).mount(app, routes)
+    app.router.add_get("/docs/{file}", send_doc_file)
+    return app
+
+
+def operator_app(config: Config, metrics: Metrics) -> web.Application:
+    """The operator's application; beyond this machine it asks for the operator's token."""
+    app = web.Application()
+    Edge().install(app)
+    if not config.operator.listen.is_loopback:
+        configured = config.operator.token.get_secret_value()
+        app.middlewares.append(only_with_token(operator_token(config.server.data_dir, configured)))
+    app.router.add_get("/metrics", metrics.show)
+    return app
+
+
+def _hook_secret(config: Config) -> str:
+    configured = config.server.secret.get_secret_value()
+    return webhook_secret(server_secret(config.server.data_dir, configured))
+
+
+def _document(routes: Sequence[AnyRoute], public_url: str) -> bytes:
+    return orjson.dumps(
+        describe(routes, version=VERSION, server_url=public_url or "/", description=_DESCRIPTION)
+    )

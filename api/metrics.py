@@ -1,0 +1,77 @@
+"""Numbers for Prometheus, shown on the operator's listener only.
+
+Labels come from fixed sets: routes with their placeholders, methods, statuses, states. What a
+stranger chooses is never a label.
+"""
+
+import time
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from api.edge import route_of
+from core.books import job_rows
+from core.desk.front_desk import Desk
+from core.values.errors import DatabaseUnavailable
+from core.values.states import STATES
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
+_ABORTED: Final = "aborted"
+
+
+class Metrics:
+    """Counts requests as they pass, and asks the core for the rest when it is read."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "boltwork_http_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "boltwork_http_request_seconds",
+            "Time until a request was answered, long polls and streams included.",
+            ["route"],
+            registry=self._registry,
+        )
+        self._ready = Gauge(
+            "boltwork_ready", "1 while everything that is needed is there.", registry=self._registry
+        )
+        self._jobs = Gauge(
+            "boltwork_jobs", "Jobs in the books by state.", ["state"], registry=self._registry
+        )
+
+    @web.middleware
+    async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Count a request and how long it took."""
+        began = time.perf_counter()
+        status = _ABORTED
+        try:
+            response = await handler(request)
+            status = str(response.status)
+            return response
+        finally:
+            route = route_of(request)
+            method = request.method if request.method in _METHODS else "other"
+            self._requests.labels(method, route, status).inc()
+            self._seconds.labels(route).observe(time.perf_counter() - began)
+
+    async def show(self, _request: web.Request) -> web.Response:
+        """The numbers in Prometheus' text format."""
+        self._ready.set(not self._desk.health.not_ready())
+        try:
+            counts = await self._desk.store.read(job_rows.count_by_state)
+        except DatabaseUnavailable:
+            self._jobs.clear()  # no number is better than an old one
+        else:
+            for state in STATES:
+                self._jobs.labels(state).set(counts.get(state, 0))
+        return web.Response(
+            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
