@@ -61,7 +61,7 @@ class OpenAIAgent:
             api_key=api_key or "none",  # the SDK refuses to start without one
             base_url=base_url,
             max_retries=0,
-            timeout=openai.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
+            timeout=openai.Timeout(None, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
             # A redirect would carry requests to another place than the operator named.
             http_client=openai.DefaultAioHttpClient(follow_redirects=False),
         )
@@ -216,9 +216,9 @@ def _faults() -> Iterator[None]:
         status = problem.status_code
         may_pass = status >= 500 or status in _RETRYABLE_BELOW_500
         raise AgentFault(f"the upstream answered {status}{code}", retry=may_pass) from None
-    except (TimeoutError, openai.APITimeoutError):
+    except TimeoutError:
         raise AgentFault("the upstream did not answer in time") from None
-    except openai.APIConnectionError:
+    except openai.APIConnectionError:  # the transport calls a lost connection a timeout, too
         raise AgentFault("the connection to the upstream failed") from None
     except openai.OpenAIError:
         raise AgentFault("the upstream reported an error in its answer") from None

@@ -134,9 +134,9 @@ FAULTS = [
     (Fault.status(403), "", False, "403"),
     (Fault.status(404), "", False, "404"),
     (Answer(status=302, headers=(("Location", "/elsewhere"),), body=""), "", False, "302"),
-    (Fault.reset(), "", True, "did not answer|connection"),
-    (Fault.cut(after=1), "one t", True, "did not answer|connection"),
-    (Fault.cut(after=2), "one two th", True, "did not answer|connection"),
+    (Fault.reset(), "", True, "the connection"),
+    (Fault.cut(after=1), "one t", True, "the connection"),
+    (Fault.cut(after=2), "one two th", True, "the connection"),
     (Fault.malformed(after=1), "Done ", True, "unreadable"),
     (Fault.malformed(after=0), "", True, "unreadable"),
     (Fault.error_event(after=1), "Done ", True, "error in its answer"),
@@ -167,7 +167,7 @@ async def test_a_fault_says_whether_another_attempt_may_help(
     assert seen == text
     assert usages == []
     assert fault.retry == retry
-    assert any(word in fault.reason for word in reason.split("|"))
+    assert reason in fault.reason
     assert KEY not in fault.reason
     assert len(upstream.calls) == 1
 
@@ -512,15 +512,15 @@ JSON = st.recursive(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(value=JSON)
-async def test_events_of_any_shape_end_in_usage_or_a_fault(value: object) -> None:
+async def test_events_of_any_shape_end_in_usage_or_a_fault(
+    agent: OpenAIAgent, upstream: SimulatedModel, value: object
+) -> None:
     event = json.dumps(value)
-    async with SimulatedModel() as upstream:
-        agent = agent_for(upstream, timeout_s=5)
-        upstream.script(Fault.raw(f"data: {event}\n\ndata: [DONE]\n\n"))
-        upstream.judge(Fault.raw(event, "application/json"))
+    upstream.script(Fault.raw(f"data: {event}\n\ndata: [DONE]\n\n"))
+    upstream.judge(Fault.raw(event, "application/json"))
 
-        _, usages, fault = await worked(agent)
-        assert (fault is None) == (len(usages) == 1)
-        with pytest.raises(AgentFault):
-            await agent.evaluate(MODEL, "x")
-        await agent.aclose()
+    _, usages, fault = await worked(agent)
+
+    assert (fault is None) == (len(usages) == 1)
+    with pytest.raises(AgentFault):
+        await agent.evaluate(MODEL, "x")
