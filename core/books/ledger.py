@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import orjson
+
 from core.store.port import Row, Tx
 from core.values.errors import Refused
 from core.values.money import Msat
@@ -173,9 +175,12 @@ async def close_unused_account(tx: Tx, account_id: str) -> None:
     )
 
 
-async def hold(tx: Tx, hold_id: str, account_id: str, amount: Msat, expires_at_ms: int) -> None:
+async def hold(
+    tx: Tx, hold_id: str, account_id: str, amount: Msat, expires_at_ms: int, *, owner: str = ""
+) -> None:
     """Set money aside, so that nothing else can spend it; it counts at once.
 
+    `owner` is the process that will resolve it; when that one is gone, the hold is stale at once.
     Raises NotEnough before anything is written. A hold resolves once, by `post`.
     """
     changed = await tx.run(
@@ -188,11 +193,13 @@ async def hold(tx: Tx, hold_id: str, account_id: str, amount: Msat, expires_at_m
         here = await account(tx, account_id)
         raise NotEnough(account_id, needed=amount, free=here.free if here else Msat(0))
     await tx.run(
-        "INSERT INTO holds (hold_id, account_id, amount_msat, state, used_msat, expires_at_ms)"
-        " VALUES (:hold_id, :account_id, :amount, 'open', 0, :expires_at_ms)",
+        "INSERT INTO holds (hold_id, account_id, amount_msat, state, used_msat, owner,"
+        " expires_at_ms) VALUES (:hold_id, :account_id, :amount, 'open', 0, :owner,"
+        " :expires_at_ms)",
         hold_id=hold_id,
         account_id=account_id,
         amount=amount,
+        owner=owner,
         expires_at_ms=expires_at_ms,
     )
 
@@ -228,10 +235,12 @@ async def post(tx: Tx, hold_id: str, used: Msat, *, ref: str, now_ms: int) -> Ms
 
 
 async def stale_holds(tx: Tx, now_ms: int) -> list[str]:
-    """Open holds past their deadline: their request died with its process."""
+    """Open holds past their deadline, or whose process is gone: nobody will resolve them."""
     rows = await tx.all(
-        "SELECT hold_id FROM holds WHERE state = 'open' AND expires_at_ms <= :now_ms"
-        " ORDER BY expires_at_ms LIMIT 500",
+        "SELECT h.hold_id FROM holds h LEFT JOIN processes p ON p.process_id = h.owner"
+        " WHERE h.state = 'open'"
+        " AND (h.expires_at_ms <= :now_ms OR (h.owner <> '' AND p.process_id IS NULL))"
+        " ORDER BY h.expires_at_ms LIMIT 500",
         now_ms=now_ms,
     )
     return [row["hold_id"] for row in rows]
@@ -329,9 +338,8 @@ def _transfer_hash(what: Transfer, legs: Sequence[Leg]) -> bytes:
 
 
 def hash_transfer(fields: Sequence[str], legs: Sequence[tuple[str, int]]) -> bytes:
-    """The hash of a transfer: its fields and all its legs, unambiguously joined."""
-    parts = [*fields, *(f"{account_id}:{amount}" for account_id, amount in legs)]
-    return hashlib.sha256("\n".join(parts).encode()).digest()
+    """The hash of a transfer: its fields and all its legs; JSON keeps them apart."""
+    return hashlib.sha256(orjson.dumps([fields, legs])).digest()
 
 
 def _entry(row: Row) -> Entry:

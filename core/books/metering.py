@@ -4,6 +4,7 @@ Both are one durable transaction. The hold is the most that the request can cost
 found from what the session has free, from every budget of the token and from its largest request.
 """
 
+import secrets
 from dataclasses import dataclass
 
 from core.books import budgets, credentials, ledger
@@ -12,7 +13,7 @@ from core.books.ledger import Account
 from core.store.port import Tx
 from core.values import pricing
 from core.values.errors import Forbidden, RateLimited, Refused, WrongState
-from core.values.money import Msat
+from core.values.money import NOTHING, Msat
 from core.values.pricing import Prices, Pricing
 from core.values.tokens import Token
 
@@ -72,7 +73,7 @@ class MoneyMissing(Refused):
 
 
 async def reserve(
-    tx: Tx, bearer: Bearer, ask: Ask, *, hold_id: str, terms: Pricing, expires_at_ms: int
+    tx: Tx, bearer: Bearer, ask: Ask, *, terms: Pricing, owner: str, expires_at_ms: int
 ) -> Hold:
     """Set aside the most that this request can cost, at the largest output limit that is allowed.
 
@@ -105,18 +106,25 @@ async def reserve(
         needed = _hold_msat(terms, ask, ask.wanted)
         raise money_missing(account, needed)
     amount = _hold_msat(terms, ask, output_limit)
-    await ledger.hold(tx, hold_id, session_id, amount, expires_at_ms)
+    hold_id = secrets.token_hex(16)
+    await ledger.hold(tx, hold_id, session_id, amount, expires_at_ms, owner=owner)
     await budgets.hold(tx, hold_id, session_id, bearer.token.caveats.budgets, amount)
     return Hold(hold_id, session_id, amount, output_limit)
 
 
 async def charge(tx: Tx, hold: Hold, cost: Msat, *, ref: str, now_ms: int) -> Charged:
-    """Turn a hold into its charge; 0 releases it. The same again is no change."""
+    """Turn a hold into its charge. Raises `ledger.HoldResolved` where it was given up meanwhile."""
     await ledger.post(tx, hold.hold_id, cost, ref=ref, now_ms=now_ms)
     await budgets.resolve(tx, hold.hold_id, cost)
     account = await ledger.account(tx, hold.session_id)
     assert account is not None, "a session has an account"
     return Charged(cost, account.balance)
+
+
+async def release(tx: Tx, hold_id: str, now_ms: int) -> None:
+    """Give a hold back whole: the request came to nothing, or its process did."""
+    await ledger.post(tx, hold_id, NOTHING, ref=hold_id, now_ms=now_ms)
+    await budgets.resolve(tx, hold_id, NOTHING)
 
 
 async def spending(tx: Tx, bearer: Bearer) -> str:

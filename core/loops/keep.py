@@ -16,13 +16,13 @@ from core.books import (
     jobs,
     ledger,
     lifecycle,
+    metering,
     processes,
 )
 from core.books.job_rows import Record
 from core.loops.settle import Settler
 from core.store.port import Store, Tx
 from core.values.clock import Clock
-from core.values.money import NOTHING
 from core.values.states import ErrorCode
 from core.values.terms import JobTerms
 from core.wallets.port import LookUp, NotPaid, Unknown
@@ -88,7 +88,7 @@ class Keeper:
     async def _void_stale_holds(self) -> None:
         now_ms = self.clock.now_ms()
         for hold_id in await self.store.read(ledger.stale_holds, now_ms):
-            await self.store.write(ledger.post, hold_id, NOTHING, ref=hold_id, now_ms=now_ms)
+            await self.store.write(metering.release, hold_id, now_ms)
             log.warning("stale hold released", hold=hold_id)
 
     async def _end_waited_out(self) -> bool:

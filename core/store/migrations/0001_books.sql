@@ -44,6 +44,7 @@ CREATE TABLE holds (
   amount_msat INTEGER NOT NULL CHECK (amount_msat > 0),
   state TEXT NOT NULL CHECK (state IN ('open', 'posted', 'voided')),
   used_msat INTEGER NOT NULL CHECK (used_msat >= 0 AND used_msat <= amount_msat),
+  owner TEXT NOT NULL,
   expires_at_ms INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX holds_open ON holds (expires_at_ms) WHERE state = 'open';
