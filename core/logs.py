@@ -7,7 +7,9 @@ their look (bot tokens, bearer tokens, keys in addresses).
 
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from types import TracebackType
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -77,7 +79,10 @@ class Redaction:
 
 
 def set_up_logs(style: Style, *, secrets: Iterable[str], stream: TextIO) -> None:
-    """Send every record of this process to `stream`, one line each, without secrets."""
+    """Send every record of this process to `stream`, one line each, without secrets.
+
+    Warnings and the traceback of a crash are records too.
+    """
     shared: list[Callable[..., Any]] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -108,6 +113,16 @@ def set_up_logs(style: Style, *, secrets: Iterable[str], stream: TextIO) -> None
     root.setLevel(logging.INFO)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_crash
+
+
+def _log_crash(
+    kind: type[BaseException], fault: BaseException, trace: TracebackType | None
+) -> None:
+    """What nobody caught goes through the redaction too."""
+    log = structlog.get_logger(__name__)
+    log.critical("the process ends by a fault of its own", exc_info=(kind, fault, trace))
 
 
 def _renderer(style: Style, stream: TextIO) -> Callable[..., Any]:

@@ -18,12 +18,14 @@ CANARY = "canary-4f9d2c77"
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    before, level = root.handlers[:], root.level
+    before, level, hook = root.handlers[:], root.level, sys.excepthook
     stream = io.StringIO()
     set_up_logs("json", secrets=[CANARY], stream=stream)
     yield stream
     root.handlers[:] = before
     root.setLevel(level)
+    sys.excepthook = hook
+    logging.captureWarnings(capture=False)
     structlog.reset_defaults()
 
 
@@ -110,18 +112,34 @@ def test_libraries_that_tell_addresses_are_quiet(stream):
     assert stream.getvalue() == ""
 
 
-def test_on_a_terminal_a_line_is_for_people():
-    program = (
-        "import sys, structlog\n"
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that has set up its logs for a terminal."""
+    start = (
+        "import sys, warnings, structlog\n"
         "from core.logs import set_up_logs\n"
-        "set_up_logs('terminal', secrets=['canary-4f9d2c77'], stream=sys.stderr)\n"
-        "structlog.get_logger('core.app').info('ready', key2='canary-4f9d2c77', jobs=3)\n"
+        f"set_up_logs('terminal', secrets=['{CANARY}'], stream=sys.stderr)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", start + program],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True
-    )
+
+def test_on_a_terminal_a_line_is_for_people():
+    done = run(f"structlog.get_logger('core.app').info('ready', key2='{CANARY}', jobs=3)")
 
     assert "ready" in done.stderr
     assert "jobs=3" in done.stderr
+    assert CANARY not in done.stderr
+
+
+def test_a_crash_and_a_warning_are_records_without_secrets():
+    done = run(f"warnings.warn('{CANARY}')\nraise ValueError('{CANARY}')")
+
+    assert done.returncode == 1
+    assert "UserWarning" in done.stderr
+    assert "ValueError" in done.stderr
     assert CANARY not in done.stderr

@@ -1,0 +1,305 @@
+"""The command line, and the process behind `boltwork serve`.
+
+Exit codes: 0 good, 1 a fault found, 2 wrong use. Answers go to standard output, as text or with
+`--json` as one JSON object; the log goes to standard error. Modules are imported by the command
+that needs them, so that `--help` is there at once.
+"""
+# ruff: noqa: PLC0415
+
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from core.version import VERSION
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from core.config import Config
+
+_HELP = """Sell the work of an AI agent for Bitcoin Lightning, from your own server.
+
+To look around, run `boltwork serve`: without any settings it is a development server on
+http://127.0.0.1:8402 with play money and an agent that needs no account.
+
+To sell for real money, copy config.example.toml to boltwork.toml, enter your LNbits wallet and your
+model there, and run `boltwork check`: it asks everybody and says what is missing."""
+
+app = typer.Typer(
+    help=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+OVERTIME_S = 5  # what the end may take beyond the grace before the process is killed
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The settings. Otherwise BOLTWORK_CONFIG, ./boltwork.toml, or development defaults.",
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Answer with one JSON object (serve: log JSON too).")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Printer:
+    """Says the same thing to a person or to a program."""
+
+    is_json: bool
+
+    def answer(self, text: str, **document: Any) -> None:
+        """Answer on standard output."""
+        typer.echo(json.dumps(document) if self.is_json else text)
+
+    def fault(self, *faults: tuple[str, str]) -> None:
+        """Say what is wrong, each with its place, where it has one."""
+        if self.is_json:
+            wrong = [{"path": path, "sentence": sentence} for path, sentence in faults]
+            typer.echo(json.dumps({"isGood": False, "faults": wrong}))
+            return
+        for path, sentence in faults:
+            typer.echo(f"{path}: {sentence}" if path else sentence, err=True)
+
+
+def main() -> None:
+    """The entry point of `boltwork`."""
+    app(prog_name="boltwork")
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer's way to hand in a flag
+    if wanted:
+        typer.echo(f"boltwork {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _boltwork(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Start the server.
+
+    It runs until Ctrl-C or SIGTERM, and then lets running work end.
+    """
+    import asyncio
+
+    from api.server import CannotListen
+    from core.config import secrets_of
+    from core.data_folder import operator_token
+
+    printer = Printer(as_json)
+    with _faults_end_the_command(printer):
+        settings = _load(config)
+        os.umask(0o077)  # what the server writes is nobody else's to read
+        token = operator_token(settings.server.data_dir, settings.operator.token.get_secret_value())
+        _set_up_logs(printer, secrets=[token, *secrets_of(settings)])
+        try:
+            with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+                runner.run(_serve(settings, printer))
+        except CannotListen as fault:
+            printer.fault(("", str(fault)))
+            raise typer.Exit(1) from None
+
+
+@app.command()
+def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check the settings and all that the server needs.
+
+    Asks the wallet, the model and the database, changes nothing, and says what to do. The exit code
+    is 1 where the server could not start or not work.
+    """
+    import asyncio
+
+    from core.checkup import look_at_everything
+    from core.config import secrets_of
+    from core.values.clock import SystemClock
+
+    printer = Printer(as_json)
+    with _faults_end_the_command(printer):
+        settings = _load(config)
+        _set_up_logs(printer, secrets=secrets_of(settings))
+        findings = asyncio.run(look_at_everything(settings, clock=SystemClock()))
+    is_good = all(finding.state != "fault" for finding in findings)
+    printer.answer(
+        "\n".join(f"{finding.state:8}{finding.about:15}{finding.sentence}" for finding in findings),
+        isGood=is_good,
+        findings=[asdict(finding) for finding in findings],
+    )
+    raise typer.Exit(0 if is_good else 1)
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file to write.")],
+    *,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy the database into a new file.
+
+    The server may run meanwhile; the copy is complete in this one file. With PostgreSQL the command
+    to run is printed instead.
+    """
+    from core.store.sqlite_file import copy_database
+
+    printer = Printer(as_json)
+    with _faults_end_the_command(printer):
+        settings = _load(config)
+        if not settings.database.is_sqlite:
+            command = _pg_dump(settings.database.url.get_secret_value(), file)
+            printer.answer(f"The database is PostgreSQL. Run:\n  {command}", command=command)
+            return
+        source = settings.server.data_dir / "boltwork.db"
+        if not source.exists():
+            printer.fault((str(source), "there is no database yet"))
+            raise typer.Exit(1)
+        try:
+            size = copy_database(source, file)
+        except OSError as fault:
+            printer.fault((str(file), f"cannot be written ({fault.strerror})"))
+            raise typer.Exit(1) from None
+    printer.answer(
+        f"{file}: {size} bytes. The server secret is not in it: keep a copy of "
+        f"{settings.server.data_dir / 'secret.key'} in another place.",
+        file=str(file),
+        bytes=size,
+    )
+
+
+async def _serve(config: "Config", printer: Printer) -> None:
+    """Run the server until a signal, then let running work end within the grace."""
+    import asyncio
+
+    from api.app import serve_api
+    from core.app import open_core
+
+    stop, grace_s = asyncio.Event(), config.server.shutdown_grace_s
+    _stop_on_signals(stop)
+    async with open_core(config) as core, serve_api(core, config) as doors:
+        _announce(config, printer, port=doors.port, operator_port=doors.operator_port)
+        await stop.wait()
+        signal.alarm(grace_s + OVERTIME_S)  # the kernel ends what hangs; a crash loses nothing
+        began_s = time.monotonic()
+        await core.drain(grace_s)
+        doors.grace_s = max(0, grace_s - (time.monotonic() - began_s))
+
+
+def _announce(config: "Config", printer: Printer, *, port: int, operator_port: int) -> None:
+    """Say where the doors are, now that they are open."""
+    public = f"http://{config.server.listen.at(port)}"
+    operator = f"http://{config.operator.listen.at(operator_port)}"
+    play_money = " (play money)" if config.wallet.kind == "stub" else ""
+    printer.answer(
+        f"Boltwork {VERSION} sells at {public} and talks to its operator at {operator}.\n"
+        f"Wallet: {config.wallet.kind}{play_money}. Agent: {config.agent.kind}. "
+        f"How to order: {public}/docs",
+        version=VERSION,
+        url=public,
+        operatorUrl=operator,
+        wallet=config.wallet.kind,
+        agent=config.agent.kind,
+    )
+
+
+def _stop_on_signals(stop: "asyncio.Event") -> None:
+    """Stop on the first SIGTERM or SIGINT; a second one ends the process at once.
+
+    Nothing is lost by that: what was acknowledged is in the database.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def first() -> None:
+        stop.set()
+        for number in signals:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in signals:
+        loop.add_signal_handler(number, first)
+
+
+@contextmanager
+def _faults_end_the_command(printer: Printer) -> Iterator[None]:
+    """Whatever is the operator's to cure is one line and exit code 1, never a traceback."""
+    from core.config import ConfigFaults
+    from core.data_folder import FolderFault
+    from core.store.migrate import SchemaRefused
+    from core.values.errors import Unavailable
+
+    try:
+        yield
+    except ConfigFaults as found:
+        printer.fault(*((fault.path, fault.sentence) for fault in found.faults))
+    except (FolderFault, SchemaRefused, Unavailable) as fault:
+        printer.fault(("", str(fault)))
+    else:
+        return
+    raise typer.Exit(1)
+
+
+def _load(path: Path | None) -> "Config":
+    from core.config import load
+
+    return load(path, os.environ)
+
+
+def _set_up_logs(printer: Printer, *, secrets: Iterable[str]) -> None:
+    """Send the log to standard error; JSON, unless a person looks at it."""
+    from core.logs import set_up_logs
+
+    is_for_programs = printer.is_json or not sys.stderr.isatty()
+    set_up_logs("json" if is_for_programs else "terminal", secrets=secrets, stream=sys.stderr)
+
+
+def _fastest_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":
+    """The loop of uvloop where it is installed, else None for asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _pg_dump(address: str, file: Path) -> str:
+    """The command that copies this PostgreSQL database; pg_dump asks for the password itself."""
+    url = urlsplit(address)
+    place = url.netloc.rpartition("@")[2]
+    without_password = url._replace(netloc=f"{url.username}@{place}" if url.username else place)
+    target = shlex.quote(without_password.geturl())
+    return f"pg_dump --format=custom --file={shlex.quote(str(file))} --dbname={target}"
+
+
+if __name__ == "__main__":
+    main()
