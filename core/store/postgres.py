@@ -311,6 +311,6 @@ def _blame_on_database() -> Iterator[None]:
         yield
     except _GONE as fault:
         if isinstance(fault, ValueError):
-            raise  # asyncpg could not encode an argument: our own mistake
+            raise  # the DSN cannot be read: the operator's mistake
         line = f"{type(fault).__name__}: {fault}".splitlines()[0]
         raise DatabaseUnavailable(f"PostgreSQL: {line}") from fault
