@@ -42,10 +42,15 @@ class LnbitsWallet:
         catch_up_s: float = 2.0,
         since_ms: int = 0,
         requests_per_minute: int = 150,
+        timeout_s: float = 10.0,
     ) -> None:
         """`since_ms` is how far back the first round of `settlements` reads; 0 is everything."""
         self._http = LnbitsHttp(
-            url=url, invoice_key=invoice_key, clock=clock, requests_per_minute=requests_per_minute
+            url=url,
+            invoice_key=invoice_key,
+            clock=clock,
+            requests_per_minute=requests_per_minute,
+            timeout_s=timeout_s,
         )
         self._looks = LnbitsLooks(self._http, clock=clock)
         self._hints = Hints()

@@ -7,7 +7,7 @@ that stays below it, so that LNbits' own pages and other programs of the operato
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ import orjson
 from core.values.clock import Clock
 from core.wallets.bucket import TokenBucket
 
-CALL_S = 10.0  # waiting for a turn included
 _ANSWER_BYTES_MAX = 16 * 1024 * 1024  # 1,000 payments are about 2 MB
 _CHUNK_BYTES = 64 * 1024
 _MESSAGE_BYTES_MAX = 1024 * 1024
@@ -25,8 +24,6 @@ _MESSAGE_BYTES_MAX = 1024 * 1024
 # closing is lost. So connections are given up before.
 _IDLE_S = 3.0
 _PING_S = 20.0
-_BURST = 30
-_RESERVE = 10
 _TOO_MANY_S = 20.0
 _TOO_MANY_S_MAX = 60.0
 _DETAIL_MAX = 200
@@ -62,32 +59,46 @@ class LnbitsHttp:
     """One wallet of one LNbits, spoken to with its invoice key."""
 
     def __init__(
-        self, *, url: str, invoice_key: str, clock: Clock, requests_per_minute: int
+        self,
+        *,
+        url: str,
+        invoice_key: str,
+        clock: Clock,
+        requests_per_minute: int,
+        timeout_s: float,
     ) -> None:
+        """`timeout_s` is for a whole call, waiting for its turn included."""
         self._url = url.rstrip("/")
         self._key = invoice_key
-        self._bucket = TokenBucket(
-            clock=clock, per_minute=requests_per_minute, burst=_BURST, reserve=_RESERVE
+        self._timeout_s = timeout_s
+        burst = requests_per_minute // 5
+        self._all = TokenBucket(
+            clock=clock, per_minute=requests_per_minute, burst=burst, reserve=burst // 3
+        )
+        # A storm of orders must leave turns for hearing what was paid.
+        orders_per_minute = requests_per_minute * 6 // 10
+        self._orders = TokenBucket(
+            clock=clock, per_minute=orders_per_minute, burst=burst, reserve=0
         )
         self._opened: aiohttp.ClientSession | None = None
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
         """Ask for something, in turn."""
-        return await self._call(self._bucket.take, "GET", path, params=params)
+        return await self._call(self._all.take, "GET", path, params=params)
 
     async def post_first(self, path: str, body: Mapping[str, object]) -> Reply:
         """Send something that a customer waits for, before all that is routine."""
-        return await self._call(self._bucket.take_first, "POST", path, json=body)
+        return await self._call(self._take_first, "POST", path, json=body)
 
     async def listen(self, *, opened: Callable[[], None], heard: Callable[[str], None]) -> str:
         """Hold the wallet's websocket as long as it lives; return why it ended, for the log.
 
         It is not authenticated: the address holds the invoice key, which is all one needs.
         """
-        await self._bucket.take()
+        await self._all.take()
         address = f"{self._url}/api/v1/ws/{self._key}"
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(self._timeout_s):
                 socket = await self._session().ws_connect(
                     address, heartbeat=_PING_S, max_msg_size=_MESSAGE_BYTES_MAX
                 )
@@ -97,7 +108,7 @@ class LnbitsHttp:
                     if message.type is aiohttp.WSMsgType.TEXT:
                         heard(message.data)
         except TimeoutError:
-            return f"the socket did not open within {CALL_S:.0f} s"
+            return f"the socket did not open within {self._timeout_s:g} s"
         except aiohttp.ClientError as fault:
             return _named(fault)
         return "the socket was closed"
@@ -107,15 +118,19 @@ class LnbitsHttp:
         if self._opened is not None:
             await self._opened.close()
 
+    async def _take_first(self) -> None:
+        await self._orders.take()
+        await self._all.take_first()
+
     async def _call(
-        self, turn: Callable[[], Any], method: str, path: str, **request: object
+        self, turn: Callable[[], Awaitable[None]], method: str, path: str, **request: object
     ) -> Reply:
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(self._timeout_s):
                 await turn()
                 return await self._exchange(method, path, **request)
         except TimeoutError:
-            return NoAnswer(f"no answer from LNbits within {CALL_S:.0f} s")
+            return NoAnswer(f"no answer from LNbits within {self._timeout_s:g} s")
         except aiohttp.ClientError as fault:
             return NoAnswer(_named(fault))
 
@@ -129,7 +144,7 @@ class LnbitsHttp:
             **request,
         ) as response:
             if response.status == 429:
-                self._bucket.close_for(_retry_after_s(response.headers.get("Retry-After", "")))
+                self._all.close_for(_retry_after_s(response.headers.get("Retry-After", "")))
                 return NoAnswer("LNbits answered 429: it is asked too often")
             raw = await _read(response.content)
         if raw is None:
