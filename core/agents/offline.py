@@ -12,6 +12,7 @@ from core.agents.port import Delta, Message, Model, Usage, Verdict
 from core.agents.text import storable
 from core.agents.tools.about import NATURE, introduce, refuse
 from core.agents.tools.arithmetic import calculate
+from core.agents.tools.bases import change_base
 from core.agents.tools.codecs import checksum, encode_or_decode
 from core.agents.tools.comparing import compare
 from core.agents.tools.counting import count
@@ -22,6 +23,7 @@ from core.agents.tools.letters import letters
 from core.agents.tools.lists import lists
 from core.agents.tools.summary import summarise
 from core.agents.tools.task import Cannot, Done, readings
+from core.agents.tools.totals import total
 from core.agents.tools.units import convert_units
 from core.values.clock import Clock
 from core.values.pricing import BYTES_PER_TOKEN, estimated_tokens
@@ -43,14 +45,16 @@ class OfflineAgent:
             introduce,
             count,
             checksum,
+            change_base,
             encode_or_decode,
             formats,
+            dates(today),
             extract,
             compare,
             summarise,
+            total,
             lists,
             letters,
-            dates(today),
             convert_units,
             calculate,
             refuse,

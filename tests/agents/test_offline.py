@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from core.agents.offline import OfflineAgent
 from core.agents.port import Agent, Delta, Message, Model, Usage
 from core.values.pricing import Prices, estimated_tokens
+from tests.agents.stopped_clock import StoppedClock
 
 MODEL = Model(
     id="offline",
@@ -16,24 +17,6 @@ MODEL = Model(
     max_output_tokens=4_096,
     context_tokens=32_768,
 )
-CHRISTMAS_EVE_MS = 1_798_113_600_000  # 2026-12-24T12:00:00Z
-
-
-class StoppedClock:
-    """A clock that counts how often it is asked."""
-
-    def __init__(self) -> None:
-        self.reads = 0
-
-    def now_ms(self) -> int:
-        self.reads += 1
-        return CHRISTMAS_EVE_MS
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
 
 
 @pytest.fixture

@@ -13,20 +13,9 @@ from core.agents.port import Delta, Message, Model
 from core.agents.tools.arithmetic import NotArithmetic, NoValue, evaluate
 from core.agents.tools.numbers import read_number, show
 from core.values.pricing import Prices
+from tests.agents.stopped_clock import StoppedClock
 
 MODEL = Model("offline", "", Prices(1_000, 4_000), max_output_tokens=65_536, context_tokens=65_536)
-CHRISTMAS_EVE_MS = 1_798_113_600_000  # 2026-12-24T12:00:00Z
-
-
-class StoppedClock:
-    def now_ms(self) -> int:
-        return CHRISTMAS_EVE_MS
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
 
 
 async def answer_to(request: str) -> str:
@@ -44,6 +33,9 @@ async def reason_against(request: str) -> str:
 
 
 LISTS = [
+    ("Can you sort this list alphabetically? banana, apple, cherry", "apple, banana, cherry"),
+    ("Sort these numbers from largest to smallest: 5, 12, 3", "12, 5, 3"),
+    ("I have a list, please sort it: b, a", "a, b"),
     ("Sort these names: Bob, alice, Carol", "alice, Bob, Carol"),
     ("sort Bob, alice and Carol please", "alice, Bob, Carol"),
     ("Please sort these lines in descending order:\nb\na\nc", "c\nb\na"),
@@ -62,6 +54,16 @@ LISTS = [
     ("Sort this list:\n```\nb\na\n```", "a\nb"),
 ]
 SUMS = [
+    ("average of 1,2,3", "average = 2"),
+    ("product of 2 3 4", "product = 24"),
+    ("what is the median of 1, 9, 3?", "median = 3"),
+    ("Summe von 1,5 und 2,5", "sum = 4"),
+    ("maximum of -3, 7", "maximum = 7"),
+    ("255 in hex", "0xff"),
+    ("0xff to decimal", "255"),
+    ("convert 5 to binary", "0b101"),
+    ("what is 017 in octal", "0o21"),
+    ("2026 in roman numerals", "MMXXVI"),
     ("What is 2+2?", "2+2 = 4"),
     ("calculate 17 * 23", "17 * 23 = 391"),
     ("17*23", "17*23 = 391"),
@@ -100,6 +102,8 @@ UNITS = [
     ("36 km/h to m/s", "36 km/h = 10 m/s"),
 ]
 COUNTS = [
+    ('Count the characters in "hello"', "5 characters"),
+    ("number of paragraphs:\na\n\nb\nc", "2 paragraphs"),
     ('how many words are in "to be or not to be"?', "6 words"),
     ("how many r's are in strawberry?", "r: 3"),
     ("How many r are in the word strawberry", "r: 3"),
@@ -147,6 +151,8 @@ FORMATS = [
     ("TOML to JSON\n[a]\nb = 2026-01-02", '{\n  "a": {\n    "b": "2026-01-02"\n  }\n}'),
 ]
 CODES = [
+    ("base64 hello", "aGVsbG8="),
+    ("decode aGVsbG8= from base64", "hello"),
     ("base64 encode hello", "aGVsbG8="),
     ("base64 decode: aGVsbG8", "hello"),
     ("decode this base64: _-8=", "hex: ffef"),
@@ -165,6 +171,8 @@ CODES = [
     ('What is the SHA-1 hash of "hello"?', "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"),
 ]
 FOUND = [
+    ("extract phone numbers: +49 170 1234567, 1999", "+49 170 1234567"),
+    ("what emails are in this text: a@b.co", "a@b.co"),
     ("extract emails from: bob@example.com, foo, Al <al@x.org>", "bob@example.com\nal@x.org"),
     (
         "Extract all URLs from this text\nsee https://a.example/x, and www.b.example.",
@@ -176,6 +184,10 @@ FOUND = [
     ("find all IP addresses: 10.0.0.1, 300.1.1.1", "10.0.0.1"),
 ]
 DATES = [
+    (
+        "Wie viele Tage sind es bis 31.12.2026?",
+        "7 days (1 weeks and 0 days) between 2026-12-24 and 2026-12-31",
+    ),
     (
         "how many days are between 2024-01-01 and 2024-03-01",
         "60 days (8 weeks and 4 days) between 2024-01-01 and 2024-03-01",
@@ -205,6 +217,10 @@ TEXTS = [
     ('compare "a" and "a"', "The two texts are the same."),
 ]
 REFUSED = [
+    ("write a poem in lowercase", "invent"),
+    ("5000 in roman numerals", "3999"),
+    ("product: " + "9999999999 " * 500, "too large"),
+    ("sum: " + "1 " * 1001, "1000 numbers"),
     ("12 divided by 0", "Division by zero"),
     ("2**100000", "too large"),
     ("calculate fish", "arithmetic"),

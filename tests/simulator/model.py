@@ -15,6 +15,7 @@ read by GET /_control/calls.
 import argparse
 import asyncio
 import json
+import math
 import sys
 import time
 from collections import deque
@@ -189,7 +190,6 @@ class SimulatedModel:
         head = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
         response = web.StreamResponse(status=answer.status, headers=head | dict(answer.headers))
         await response.prepare(request)
-        await response.write(b": keep-alive\n\n" * answer.keep_alive)
         is_usage_asked = bool((call.body.get("stream_options") or {}).get("include_usage"))
         usage = measured(call.body, answer) if is_usage_asked else None
         model = str(call.body.get("model"))
@@ -197,7 +197,7 @@ class SimulatedModel:
             if answer.stop is not None and number == answer.stop_after:
                 return await self._stop(request, response, call, answer)
             if answer.every_s and number:
-                await asyncio.sleep(answer.every_s)
+                await _waited(response, answer, answer.every_s)
             await response.write(event)
             call.count_piece()
         await response.write_eof(close_of(answer, model, usage))
@@ -212,6 +212,8 @@ class SimulatedModel:
             case "error":
                 error = {"error": {"message": "simulated", "code": 502}}
                 await response.write_eof(f"data: {json.dumps(error)}\n\n".encode())
+            case "hang":
+                await _waited(response, answer, math.inf)
             case _:
                 await _silent(request, call, answer)
         return response
@@ -285,6 +287,16 @@ async def _plain(request: web.Request, call: Call, answer: Answer) -> web.Stream
         case "hang" | "cut":
             await _silent(request, call, answer)
     return _whole(answer, body)
+
+
+async def _waited(response: web.StreamResponse, answer: Answer, seconds: float) -> None:
+    """Wait so long in a stream, with comments if there shall be some."""
+    pause = answer.keep_alive_s or min(seconds, 3_600)
+    while seconds > 0:
+        await asyncio.sleep(min(pause, seconds))
+        seconds -= pause
+        if seconds > 0:
+            await response.write(b": keep-alive\n\n")
 
 
 async def _silent(request: web.Request, call: Call, answer: Answer) -> None:

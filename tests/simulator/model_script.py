@@ -25,7 +25,7 @@ class Answer:
     finish: str | None = "stop"
     with_done: bool = True
     with_choices: bool = True
-    keep_alive: int = 0  # comments before the first piece
+    keep_alive_s: float = 0.0  # a comment this often while the stream waits
     stop: Stop | None = None
     stop_after: int = 0
     status: int = 200

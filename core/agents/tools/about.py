@@ -7,7 +7,7 @@ from core.agents.tools.task import Cannot, Done, Outcome, Task
 NATURE = "This agent is a set of offline text tools, not a language model."
 SKILLS = """\
 sort, dedupe, reverse or number a list: Sort these names: Bob, alice, Carol
-calculate: What is 17 * 23 + 5%?
+calculate: What is 17 * 23 + 5%? The average of 3, 4 and 8; 255 in hex; 2026 in roman numerals
 convert units and bitcoin: 5 km in miles, 0.01 BTC in sats
 count words, letters, lines, tokens: How many words are in "to be or not to be"?
 summarise a text by picking its own sentences: Summarise in 2 sentences: ...

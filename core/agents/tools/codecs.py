@@ -17,11 +17,13 @@ _ENCODE = re.compile(
     rf"{_CODES}[- ]?(?:encode|kodiere|escape)\b"
     rf"|(?:encode|convert|escape|turn|write|kodiere|wandle)\b\s*(?P<mid>.*?)\s*"
     rf"\b(?:to|in|into|as|with|for|nach|zu)\s+{_CODES.replace('<code>', '<code2>')}\b"
-    rf"|(?:url|html|percent|base64)[- ]?(?:encode|escape)\b",
+    r"|(?P<code3>base64|rot-?13)\b",
     re.IGNORECASE,
 )
 _DECODE = re.compile(
-    rf"(?:{_CODES}[- ]?(?:decode|unescape|dekodiere)"
+    r"(?:decode|dekodiere)\b\s*(?P<mid>\S+)\s*\b(?:from|as|aus|von)\s+"
+    rf"{_CODES.replace('<code>', '<code3>')}\b"
+    rf"|(?:{_CODES}[- ]?(?:decode|unescape|dekodiere)"
     rf"|(?:decode|unescape|dekodiere)\b.{{0,30}}?\b{_CODES.replace('<code>', '<code2>')})\b"
     rf"(?:\s+(?:string|text|value))?",
     re.IGNORECASE,
@@ -45,7 +47,12 @@ def encode_or_decode(task: Task) -> Outcome:
         match = pattern.match(task.ask)
         if match is None:
             continue
-        code = (match["code"] or match["code2"]).lower().replace("-", "").replace(" ", "")
+        code = (
+            next(filter(None, map(match.groupdict().get, ("code", "code2", "code3"))))
+            .lower()
+            .replace("-", "")
+            .replace(" ", "")
+        )
         text = task.subject(match)
         if not text:
             return Cannot("There is no text to encode or decode.")

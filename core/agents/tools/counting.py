@@ -18,10 +18,14 @@ _COUNT = re.compile(
     rf"(?:\s+(?:are|is|has|does|hat|haben|sind))?(?:\s+there)?",
     re.IGNORECASE,
 )
-_ALL = re.compile(r"(?:word count|wc|count(?: this| the)?(?: text)?|z\u00e4hle)\s*$", re.IGNORECASE)
+_ALL = re.compile(
+    r"(?:how long is (?:this|the)(?: text)?|word count|wc"
+    r"|count(?: this| the)?(?: text)?|z\u00e4hle)\s*$",
+    re.IGNORECASE,
+)
 _OCCURRENCES = re.compile(
     r"(?:how (?:often|many times)|wie oft|count)\b.{0,40}?"
-    r'(?:""|\b(?:the )?(?:letter |word |buchstabe |wort )(?P<sought>\w{1,40}))',
+    r'(?:""(?=.{0,20}\bin\b)|\b(?:the )?(?:letter |word |buchstabe |wort )(?P<sought>\w{1,40}))',
     re.IGNORECASE,
 )
 _LETTER_IN_WORD = re.compile(

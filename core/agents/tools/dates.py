@@ -46,7 +46,7 @@ _AMOUNT = re.compile(
     re.IGNORECASE,
 )
 _VOCABULARY_TEXT = """
-how many much long what whats which when is are was will be the a it of on in by there date day
+es how many much long what whats which when is are was will be the a it of on in by there date day
 days week weeks weekday month months year years between from to until till and since after
 before ago plus minus add subtract hence later earlier calculate compute did does fall number
 iso calendar have passed left time tell me s do we ein eine einem wie viele lange welcher

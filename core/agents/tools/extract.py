@@ -8,12 +8,13 @@ from core.agents.tools.task import Cannot, Done, Outcome, Task
 
 _THINGS = (
     r"(?P<thing>e-?mails?|links?|urls?|numbers?|zahlen|hash ?tags?|mentions?|dates?|daten"
-    r"|invoices?|rechnungen|ip(?:s|\b))"
+    r"|(?:tele)?phone numbers?|telefonnummern|invoices?|rechnungen|ip(?:s|\b))"
 )
 _ASKED = re.compile(
-    rf"(?:extract|find|list|get|pull out|pick out|collect|show(?: me)?|extrahiere|finde|suche)\b"
+    rf"(?:what|which|welche|extract|find|list|get|pull out|pick out|collect|show(?: me)?"
+    rf"|extrahiere|finde|suche)\b"
     rf"(?:\s+(?:all|every|the|me|alle|die))*\s+{_THINGS}(?:[- ]?(?:address(?:es)?|adressen?))?\b"
-    rf"(?:\s+(?:mentioned|contained))?",
+    rf"(?:\s+(?:are|is|stehen|sind))?(?:\s+(?:mentioned|contained))?",
     re.IGNORECASE,
 )
 _BREAKS = re.compile(r"[\s<>(),;\"'\[\]{}|\u201c\u201d\u201e\u00ab\u00bb]+")
@@ -26,6 +27,7 @@ _INVOICE = re.compile(
 )
 _IP = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}")
 _NUMBERS = re.compile(rf"(?<![\w.,])[-+]?(?:{NUMBER})(?![\w])")
+_PHONE = re.compile(r"(?<![\w+])(?:\+|0)\d[\d ()/-]{5,18}\d(?!\w)")
 _DATE = re.compile(
     r"(?<!\d)(?:\d{4}-\d{2}-\d{2}|\d{1,2}\.\d{1,2}\.\d{4}|\d{1,2}/\d{1,2}/\d{4})(?!\d)"
 )
@@ -63,6 +65,7 @@ _FINDERS: Mapping[str, Callable[[str], list[str]]] = {
     "ha": _words(_TAG),
     "me": _words(_MENTION),
     "da": _DATE.findall,
+    "p t": _PHONE.findall,
     "in re": _words(_INVOICE),
     "ip": _words(_IP),
 }

@@ -16,7 +16,8 @@ _LINES_MAX = 4_000
 _FORMAT_NAMES = r"json|csv|toml|(?:markdown|md)(?:[ -]?table)?|tsv"
 _ASKED = re.compile(
     r"(?:format|pretty[- ]?print|prettify|beautify|indent|tidy(?: up)?|validate|check|lint"
-    r"|formatiere?|pr\u00fcfe?)\b.{0,30}?\bjson\b|json\s+(?:format|pretty|prettify|validate|check)\b",
+    r"|formatiere?|pr\u00fcfe?|is this|ist das)\b.{0,30}?\bjson\b"
+    r"|json\s+(?:format|pretty|prettify|validate|check)\b",
     re.IGNORECASE,
 )
 _SMALL = re.compile(
@@ -24,7 +25,7 @@ _SMALL = re.compile(
     re.IGNORECASE,
 )
 _CONVERT = re.compile(
-    rf"(?:(?:convert|turn|change|transform|make|wandle|konvertiere)\b.{{0,30}}?)?"
+    rf"(?:(?:convert|turn|change|transform|make|parse|wandle|konvertiere)\b.{{0,30}}?)?"
     rf"(?:\b(?P<source>{_FORMAT_NAMES}))?(?:\s+(?:data|file|list|table|daten|datei))?"
     rf"\s*(?:\b(?:to|into|in|as|2|nach|zu)\b|->)\s*(?:an?\s+|eine?\s+)?(?P<target>{_FORMAT_NAMES})\b",
     re.IGNORECASE,

@@ -7,7 +7,7 @@ from core.agents.tools.task import Cannot, Done, Outcome, Task
 
 _VERB = (
     r"(?:(?:make|turn|convert|change|put|write|transform|set|rewrite|wandle|schreibe?|mache?|setze)\b"
-    r"\s*(?P<mid>.*?)\s*(?:\b(?:in(?:to)?|to|as|all|nach|zu)\b\s*)*)?"
+    r"(?!\s+(?:an?|eine?n?|me)\s)\s*(?P<mid>.*?)\s*(?:\b(?:in(?:to)?|to|as|all|nach|zu)\b\s*)*)?"
 )
 _REPLACE = re.compile(
     r'(?:replace|substitute|ersetze)\s+(?:all\s+|every\s+|alle\s+)?""\s+(?:with|by|durch)\s+""',

@@ -36,7 +36,8 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _DOWNWARDS = re.compile(
-    r"descend|absteigend|revers|r\u00fcckw\u00e4rts|z\s*(?:-|to|bis)\s*a\b|(?:larg|long)est first",
+    r"descend|absteigend|revers|r\u00fcckw\u00e4rts|z\s*(?:-|to|bis)\s*a\b"
+    r"|(?:larg|long|high|bigg)est (?:first|to)",
     re.IGNORECASE,
 )
 _BY_LENGTH = re.compile(r"\blength|\bl\u00e4nge|longest|shortest", re.IGNORECASE)

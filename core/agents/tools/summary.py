@@ -9,7 +9,7 @@ from core.agents.tools.task import Cannot, Done, Outcome, Task
 _DEFAULT_SENTENCES = 3
 _ASKED = re.compile(
     r"(?:(?:give|write|make|create|schreibe?|gib)\b.{0,20}?)?"
-    r"(?:summari[sz]e|summary|tl;?dr|key sentences?|zusammenfassung"
+    r"(?:summari[sz]e|shorten|k\u00fcrze|summary|tl;?dr|key sentences?|zusammenfassung"
     r"|fass[et]?\b.{0,80}?\bzusammen\b)"
     r"(?:\s+(?:in|to|with|mit)\s+\w+\s+(?:sentences?|s\u00e4tzen?|satz))?",
     re.IGNORECASE,

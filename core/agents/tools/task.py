@@ -62,9 +62,13 @@ Tool = Callable[[Task], Outcome]
 
 
 def readings(request: str) -> Iterator[Task]:
-    """The ways to read a request: instruction first, then (material above it) instruction last."""
+    """The ways to read a request: instruction first, from a "please" on, or on the last line."""
     lines = request.strip().splitlines() or [""]
-    yield _read(lines[0], "\n".join(lines[1:]))
+    rest = "\n".join(lines[1:])
+    yield _read(lines[0], rest)
+    please = _PLEASE.search(lines[0], 1, ASK_CHARS_MAX)
+    if please is not None:
+        yield _read(lines[0][please.start() :], rest)
     if len(lines) > 1:
         yield Task(_without_courtesy(lines[-1]), _unwrapped("\n".join(lines[:-1])), ())
 
@@ -83,6 +87,10 @@ _COURTESY = re.compile(
     r"|help me(?: to)?|kannst du|k\u00f6nntest du|k\u00f6nnen sie)\b[\s,!.]*",
     re.IGNORECASE,
 )
+_QUESTION = re.compile(
+    r"(?:can|could|would|will|kannst|k\u00f6nntest|k\u00f6nnen)\b", re.IGNORECASE
+)
+_PLEASE = re.compile(r"\b(?:please|bitte)\b", re.IGNORECASE)
 _THANKS = re.compile(r"[\s,.]+(?:please|thanks|thank you|bitte|danke)[\s.!]*$", re.IGNORECASE)
 _DESCRIPTION = re.compile(
     r"\s*(?:(?:of|in|for|from|on|von|aus|f\u00fcr)\b\s*)?"
@@ -138,6 +146,8 @@ def _without_courtesy(line: str) -> str:
         if courtesy is None or courtesy.end() == len(line):
             break
         line = line[courtesy.end() :]
+        if _QUESTION.match(courtesy[0]):  # "Could you sort this? b, a"
+            line = line.replace("? ", ": ", 1)
     return line
 
 
