@@ -102,6 +102,15 @@ async def standing(tx: Tx, bearer: Bearer) -> Standing:
     return Standing(row["session_id"], row["state"])
 
 
+async def is_known(tx: Tx, token_id: bytes) -> bool:
+    """Whether this token was handed out and has not been revoked."""
+    row = await tx.one(
+        "SELECT 1 AS one FROM credentials WHERE token_id = :token_id AND revoked_at_ms IS NULL",
+        token_id=token_id,
+    )
+    return row is not None
+
+
 async def challenge_child(
     tx: Tx, parent_id: bytes, payment_hash: bytes, caveats: tuple[str, ...]
 ) -> Credential | None:

@@ -36,7 +36,10 @@ class TokensUsed:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """What is needed to open a job."""
+    """What is needed to open a job.
+
+    A session's job names its session, and has the id and the caveats of the token that asked.
+    """
 
     job_id: str
     token_id: bytes
@@ -47,6 +50,8 @@ class NewJob:
     max_price_sats: int | None
     eval_fee: Msat
     wait_until_ms: int
+    session_id: str | None = None
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,9 @@ class Record:
     """A job as the back office sees it."""
 
     job_id: str
+    session_id: str | None
     token_id: bytes
+    caveats: tuple[str, ...]
     state: State
     attempt: int
     request: str
@@ -84,13 +91,16 @@ class Move:
 async def add(tx: Tx, new: NewJob, state: State, now_ms: int) -> None:
     """Write a new job; where it starts in `evaluating` it is due at once."""
     await tx.run(
-        "INSERT INTO jobs (job_id, token_id, client, state, version, request, metadata, model_id,"
-        " max_price_sats, eval_fee_msat, created_at_ms, updated_at_ms, wait_until_ms, due_at_ms,"
-        " attempt, eval_calls, bad_verdicts, work_calls)"
-        " VALUES (:job_id, :token_id, :client, :state, 0, :request, :metadata, :model_id,"
-        " :max_price_sats, :eval_fee, :now_ms, :now_ms, :wait_until_ms, :due_at_ms, 0, 0, 0, 0)",
+        "INSERT INTO jobs (job_id, session_id, token_id, caveats, client, state, version, request,"
+        " metadata, model_id, max_price_sats, eval_fee_msat, created_at_ms, updated_at_ms,"
+        " wait_until_ms, due_at_ms, attempt, eval_calls, bad_verdicts, work_calls)"
+        " VALUES (:job_id, :session_id, :token_id, :caveats, :client, :state, 0, :request,"
+        " :metadata, :model_id, :max_price_sats, :eval_fee, :now_ms, :now_ms, :wait_until_ms,"
+        " :due_at_ms, 0, 0, 0, 0)",
         job_id=new.job_id,
+        session_id=new.session_id,
         token_id=new.token_id,
+        caveats="\n".join(new.caveats),
         client=new.client,
         state=state,
         request=new.request,
@@ -106,7 +116,7 @@ async def add(tx: Tx, new: NewJob, state: State, now_ms: int) -> None:
 
 async def record(tx: Tx, job_id: str) -> Record:
     """The back office's view of a job. Raises NotFound."""
-    return _record(await row(tx, job_id))
+    return record_of(await row(tx, job_id))
 
 
 async def row(tx: Tx, job_id: str) -> Row:
@@ -165,7 +175,7 @@ async def lease_due(tx: Tx, owner: str, *, now_ms: int, until_ms: int, limit: in
         until_ms=until_ms,
         limit=limit,
     )
-    return [_record(row) for row in rows]
+    return [record_of(row) for row in rows]
 
 
 async def beat(tx: Tx, job: Record, until_ms: int) -> bool:
@@ -209,7 +219,7 @@ async def keep_quote(tx: Tx, job: Record, quote: Quote, reason: str, wait_until_
         tx,
         "UPDATE jobs SET price_sats = :price_sats, quote_input_tokens = :input_tokens,"
         " quote_output_tokens = :output_tokens, reason = :reason,"
-        " wait_until_ms = :wait_until_ms" + _FENCE,
+        " wait_until_ms = :wait_until_ms" + _FENCE + " AND state = 'evaluating'",
         job,
         price_sats=quote.price_sats,
         input_tokens=quote.input_tokens,
@@ -229,8 +239,9 @@ async def show_quote(tx: Tx, job_id: str, expires_at_ms: int) -> None:
 
 
 async def keep_reason(tx: Tx, job: Record, reason: str) -> bool:
-    """Keep why the request was rejected."""
-    return await _fenced(tx, "UPDATE jobs SET reason = :reason" + _FENCE, job, reason=reason)
+    """Keep why the request was rejected; False where it is no longer being evaluated."""
+    sql = "UPDATE jobs SET reason = :reason" + _FENCE + " AND state = 'evaluating'"
+    return await _fenced(tx, sql, job, reason=reason)
 
 
 async def keep_result(tx: Tx, job: Record, result: str, used: TokensUsed) -> bool:
@@ -238,7 +249,7 @@ async def keep_result(tx: Tx, job: Record, result: str, used: TokensUsed) -> boo
     return await _fenced(
         tx,
         "UPDATE jobs SET result = :result, model = model_id, usage_input_tokens = :input_tokens,"
-        " usage_output_tokens = :output_tokens" + _FENCE,
+        " usage_output_tokens = :output_tokens" + _FENCE + " AND state = 'executing'",
         job,
         result=result,
         input_tokens=used.input_tokens,
@@ -275,7 +286,7 @@ async def waited_out(tx: Tx, now_ms: int, limit: int) -> list[Record]:
         now_ms=now_ms,
         limit=limit,
     )
-    return [_record(row) for row in rows]
+    return [record_of(row) for row in rows]
 
 
 async def postpone(tx: Tx, job: Record, until_ms: int) -> bool:
@@ -293,7 +304,7 @@ async def overdue(tx: Tx, now_ms: int, limit: int) -> list[Record]:
         now_ms=now_ms,
         limit=limit,
     )
-    return [_record(row) for row in rows]
+    return [record_of(row) for row in rows]
 
 
 async def shift_times(tx: Tx, by_ms: int) -> None:
@@ -348,10 +359,13 @@ async def _set_due(tx: Tx, job: Record, at_ms: int) -> bool:
     return await _fenced(tx, "UPDATE jobs SET due_at_ms = :at_ms" + _FENCE, job, at_ms=at_ms)
 
 
-def _record(row: Row) -> Record:
+def record_of(row: Row) -> Record:
+    """The back office's view in a whole row of the table."""
     return Record(
         job_id=row["job_id"],
+        session_id=row["session_id"],
         token_id=row["token_id"],
+        caveats=tuple(row["caveats"].split("\n")) if row["caveats"] else (),
         state=row["state"],
         attempt=row["attempt"],
         request=row["request"] or "",

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from core.books import invoices, job_rows, refunds
 from core.books.invoices import Invoice, Purpose
-from core.books.job_rows import Quote, TokensUsed
+from core.books.job_rows import Quote, Record, TokensUsed
 from core.books.refunds import Refund
 from core.store.port import Row, Tx
 from core.values.states import ErrorCode, State
@@ -92,6 +92,32 @@ async def versions_after(tx: Tx, job_id: str, version: int) -> list[Job]:
         version=version,
     )
     return [_from_body(row["body"], now) for row in rows]
+
+
+async def of_session(
+    tx: Tx, session_id: str, *, before: tuple[int, str] | None, limit: int
+) -> list[Job]:
+    """A session's jobs, newest first, from below this creation time and id on."""
+    before_ms, before_id = before or (2**62, "")
+    rows = await tx.all(
+        "SELECT job_id FROM jobs WHERE session_id = :session_id AND (created_at_ms < :before_ms"
+        " OR (created_at_ms = :before_ms AND job_id < :before_id))"
+        " ORDER BY created_at_ms DESC, job_id DESC LIMIT :limit",
+        session_id=session_id,
+        before_ms=before_ms,
+        before_id=before_id,
+        limit=limit,
+    )
+    return [await view(tx, row["job_id"]) for row in rows]
+
+
+async def waiting_of_session(tx: Tx, session_id: str) -> list[Record]:
+    """A session's jobs that wait for the work's payment."""
+    rows = await tx.all(
+        "SELECT * FROM jobs WHERE session_id = :session_id AND state = 'awaiting_work_payment'",
+        session_id=session_id,
+    )
+    return [job_rows.record_of(row) for row in rows]
 
 
 async def forget_versions(tx: Tx, job_id: str) -> None:

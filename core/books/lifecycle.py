@@ -4,14 +4,13 @@ All that was paid for a job lies on the job's own account until the job ends. Th
 moves to revenue, and the rest is owed back. So a debt can never be lost: it is the balance.
 """
 
-from dataclasses import dataclass
 from typing import assert_never
 
-from core.books import invoices, job_rows, jobs, ledger, refunds
+from core.books import invoices, job_rows, jobs, ledger, metering, refunds
 from core.books.invoices import Invoice
 from core.books.job_rows import Move, NewJob, Record, TokensUsed
 from core.books.jobs import Job
-from core.books.ledger import REVENUE, WALLET, Leg, Transfer
+from core.books.ledger import REVENUE, Leg, Transfer
 from core.books.refunds import Debt
 from core.store.port import Tx
 from core.values.errors import WrongState
@@ -31,14 +30,6 @@ _MESSAGES: dict[ErrorCode, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """A payment that the wallet shows as settled."""
-
-    payment_hash: str
-    amount: Msat
-
-
 async def open_job(tx: Tx, new: NewJob, invoice: Invoice | None, *, now_ms: int) -> Job:
     """Open a job that waits for its evaluation fee, or is due at once where that is free."""
     state: State = "evaluating" if invoice is None else "awaiting_eval_payment"
@@ -51,27 +42,18 @@ async def open_job(tx: Tx, new: NewJob, invoice: Invoice | None, *, now_ms: int)
     return await jobs.new_version(tx, new.job_id, now_ms)
 
 
-async def settle(tx: Tx, payment: Payment, terms: JobTerms, now_ms: int) -> bool:
-    """Credit a settled payment, once, and move its job on; False where nothing was to be done.
+async def paid(tx: Tx, invoice: Invoice, amount: Msat, terms: JobTerms, now_ms: int) -> None:
+    """Move a job on, whose account was just credited with `amount` for this invoice.
 
     A payment that moves nothing (late, second, after a cancel), and what was paid above the
     invoice, is owed back at once.
     """
-    invoice = await invoices.mark_paid(tx, payment.payment_hash, now_ms)
-    if invoice is None:
-        return False
-    await ledger.transfer(
-        tx,
-        Transfer(f"settle:{payment.payment_hash}", "deposit", payment.payment_hash, now_ms),
-        [Leg(invoice.account_id, payment.amount), Leg(WALLET, Msat(-payment.amount))],
-    )
     used = NOTHING
-    if payment.amount >= invoice.amount and await _move_paid(tx, invoice, terms, now_ms):
+    if amount >= invoice.amount and await _move_paid(tx, invoice, terms, now_ms):
         used = invoice.amount
-    rest = Debt(own=Msat(payment.amount - used))
+    rest = Debt(own=Msat(amount - used))
     await refunds.owe(tx, invoice.account_id, rest, terms.refund_fee, now_ms)
     await jobs.new_version(tx, invoice.account_id, now_ms)
-    return True
 
 
 async def quote(tx: Tx, job: Record, invoice: Invoice, terms: JobTerms, now_ms: int) -> bool:
@@ -99,7 +81,7 @@ async def complete(
     """End a job with its result: fee and price are earned. False where the answer is too late."""
     if not await job_rows.keep_result(tx, job, result, used):
         return False
-    earned = Msat(job.eval_fee + _price(job))
+    earned = Msat(job.eval_fee + price_of(job))
     return await _end(tx, job, "work_done", earned=earned, terms=terms, now_ms=now_ms)
 
 
@@ -135,12 +117,18 @@ def _earned_by(job: Record, code: ErrorCode) -> Msat:
 
 async def _move_paid(tx: Tx, invoice: Invoice, terms: JobTerms, now_ms: int) -> bool:
     job = await job_rows.record(tx, invoice.account_id)
-    if invoice.purpose == "eval":
-        moved = await job_rows.move(tx, job, "eval_paid", Move(due_at_ms=now_ms), now_ms)
-    else:
-        deadline = now_ms + terms.deadline_ms
-        what = Move(due_at_ms=now_ms, deadline_at_ms=deadline)
-        moved = await job_rows.move(tx, job, "work_paid", what, now_ms)
+    if invoice.purpose == "work":
+        return await start_work(tx, job, terms, now_ms)
+    moved = await job_rows.move(tx, job, "eval_paid", Move(due_at_ms=now_ms), now_ms)
+    if moved:
+        tx.announce(INTAKE)
+    return moved
+
+
+async def start_work(tx: Tx, job: Record, terms: JobTerms, now_ms: int) -> bool:
+    """The price has been paid: the work is due, and its deadline runs."""
+    what = Move(due_at_ms=now_ms, deadline_at_ms=now_ms + terms.deadline_ms)
+    moved = await job_rows.move(tx, job, "work_paid", what, now_ms)
     if moved:
         tx.announce(INTAKE)
     return moved
@@ -160,15 +148,36 @@ async def _end(
             Transfer(f"earn:{job.job_id}", "charge", job.job_id, now_ms),
             [Leg(job.job_id, Msat(-earned)), Leg(REVENUE, earned)],
         )
-    account = await ledger.account(tx, job.job_id)
-    assert account is not None
-    rest = Msat(account.balance - await refunds.owed(tx, job.job_id))
-    debt = Debt(house=rest) if code in OUR_FAULT else Debt(own=rest)
-    await refunds.owe(tx, job.job_id, debt, terms.refund_fee, now_ms)
+    await _give_back(tx, job, code, terms, now_ms)
+    fee = min(earned, job.eval_fee)
+    await metering.end_job(tx, job.job_id, fee=fee, price=Msat(earned - fee))
     await jobs.new_version(tx, job.job_id, now_ms)
     return True
 
 
-def _price(job: Record) -> Msat:
+async def _give_back(
+    tx: Tx, job: Record, code: ErrorCode | None, terms: JobTerms, now_ms: int
+) -> None:
+    """What is left on the job's account belongs to the customer."""
+    account = await ledger.account(tx, job.job_id)
+    assert account is not None, "a job has an account"
+    rest = Msat(account.balance - await refunds.owed(tx, job.job_id))
+    if not rest:
+        return
+    if job.session_id is None:
+        debt = Debt(house=rest) if code in OUR_FAULT else Debt(own=rest)
+        await refunds.owe(tx, job.job_id, debt, terms.refund_fee, now_ms)
+        return
+    await ledger.transfer(
+        tx,
+        Transfer(f"return:{job.job_id}", "refund", job.job_id, now_ms),
+        [Leg(job.job_id, Msat(-rest)), Leg(job.session_id, rest)],
+    )
+    await refunds.credit(tx, job.job_id, rest, job.session_id, now_ms)
+    tx.announce(job.session_id)
+
+
+def price_of(job: Record) -> Msat:
+    """The quoted price of the work."""
     assert job.price_sats is not None, "a job that executes has a price"
     return Msat(job.price_sats * MSAT_PER_SAT)

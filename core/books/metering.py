@@ -6,16 +6,19 @@ found from what the session has free, from every budget of the token and from it
 
 import secrets
 from dataclasses import dataclass
+from typing import Literal
 
 from core.books import budgets, credentials, ledger
 from core.books.credentials import Bearer
-from core.books.ledger import Account
+from core.books.ledger import Account, Leg, Transfer
 from core.store.port import Tx
 from core.values import pricing
+from core.values.caveats import Caveats
 from core.values.errors import Forbidden, RateLimited, Refused, WrongState
 from core.values.money import NOTHING, Msat
 from core.values.pricing import Prices, Pricing
-from core.values.tokens import Token
+
+JobPart = Literal["fee", "price"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ async def reserve(
     session_id = await spending(tx, bearer)
     account = await ledger.account(tx, session_id)
     assert account is not None, "a session has an account"
-    bounds = await _bounds(tx, session_id, bearer.token)
+    bounds = await _bounds(tx, session_id, bearer.token.caveats)
     floor = min(terms.min_output_tokens, ask.wanted)
 
     def limit_within(available: Msat) -> int:
@@ -127,6 +130,46 @@ async def release(tx: Tx, hold_id: str, now_ms: int) -> None:
     await budgets.resolve(tx, hold_id, NOTHING)
 
 
+async def take(
+    tx: Tx,
+    session_id: str,
+    caveats: Caveats,
+    amount: Msat,
+    *,
+    part: JobPart,
+    job_id: str,
+    now_ms: int,
+) -> None:
+    """Pay a part of a job from its session: the money moves to the job's account.
+
+    Against the budgets it counts as held until the job ends. Raises, before anything is written:
+    Forbidden, RateLimited, MoneyMissing.
+    """
+    if not amount:
+        return
+    account = await ledger.account(tx, session_id)
+    assert account is not None, "a session has an account"
+    bounds = await _bounds(tx, session_id, caveats)
+    if amount > min(bounds.later):
+        raise Forbidden("The job costs more than the token's own limits allow.")
+    if amount > account.balance:
+        raise money_missing(account, amount)
+    if amount > min(account.free, *bounds.now):
+        raise RateLimited("Running requests hold the money; try again.", retry_after_s=1)
+    await ledger.transfer(
+        tx,
+        Transfer(f"{part}:{job_id}", "charge", job_id, now_ms),
+        [Leg(session_id, Msat(-amount)), Leg(job_id, amount)],
+    )
+    await budgets.hold(tx, f"{part}:{job_id}", session_id, caveats.budgets, amount)
+
+
+async def end_job(tx: Tx, job_id: str, *, fee: Msat, price: Msat) -> None:
+    """Count against the budgets what of a job's fee and price was earned."""
+    await budgets.resolve(tx, f"fee:{job_id}", fee)
+    await budgets.resolve(tx, f"price:{job_id}", price)
+
+
 async def spending(tx: Tx, bearer: Bearer) -> str:
     """The session that this bearer may spend. Raises Unauthorized, WrongState."""
     standing = await credentials.standing(tx, bearer)
@@ -157,10 +200,10 @@ class _Bounds:
 _NO_BOUND = Msat(2**62)
 
 
-async def _bounds(tx: Tx, session_id: str, token: Token) -> _Bounds:
-    largest = token.caveats.max_request_msat
+async def _bounds(tx: Tx, session_id: str, caveats: Caveats) -> _Bounds:
+    largest = caveats.max_request_msat
     fixed = _NO_BOUND if largest is None else largest
-    left = [await budgets.left(tx, session_id, budget) for budget in token.caveats.budgets]
+    left = [await budgets.left(tx, session_id, budget) for budget in caveats.budgets]
     return _Bounds((fixed, *(now for now, _ in left)), (fixed, *(later for _, later in left)))
 
 

@@ -72,6 +72,20 @@ async def owe(tx: Tx, account_id: str, debt: Debt, rule: FeeRule, now_ms: int) -
     )
 
 
+async def credit(tx: Tx, account_id: str, amount: Msat, session_id: str, now_ms: int) -> None:
+    """Note that an account's debt went whole to a session's balance."""
+    await tx.run(
+        "INSERT INTO refunds (refund_id, account_id, state, house_msat, own_msat, amount_msat,"
+        " fee_msat, destination, created_at_ms, updated_at_ms) VALUES (:refund_id, :account_id,"
+        " 'credited', 0, :amount, :amount, 0, :session_id, :now_ms, :now_ms)",
+        refund_id=new_id("rfd"),
+        account_id=account_id,
+        amount=amount,
+        session_id=session_id,
+        now_ms=now_ms,
+    )
+
+
 async def of_account(tx: Tx, account_id: str) -> list[Refund]:
     """All refunds of a job or session, oldest first."""
     rows = await tx.all(

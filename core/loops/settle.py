@@ -2,8 +2,8 @@
 
 import structlog
 
-from core.books import invoices, lifecycle
-from core.books.lifecycle import Payment
+from core.books import invoices, settlement
+from core.books.settlement import Payment
 from core.store.port import Store, Tx
 from core.values.clock import Clock
 from core.values.terms import JobTerms
@@ -23,16 +23,16 @@ class Settler:
 
     async def run(self) -> None:
         """Book every settlement that the wallet tells of, for ever."""
-        async for settlement in self._wallet.settlements():
-            if settlement is not None:
-                await self.book(Payment(settlement.payment_hash, settlement.amount))
+        async for heard in self._wallet.settlements():
+            if heard is not None:
+                await self.book(Payment(heard.payment_hash, heard.amount))
 
     async def book(self, payment: Payment) -> None:
         """Credit a payment, once; one that is not for an invoice of ours is left alone."""
         if not await self._store.read(_is_news, payment.payment_hash):
             return
         now_ms = self._clock.now_ms()
-        if await self._store.write(lifecycle.settle, payment, self._terms, now_ms):
+        if await self._store.write(settlement.settle, payment, self._terms, now_ms):
             log.info("payment settled", hash=payment.payment_hash, amount_msat=payment.amount)
 
     async def ask(self, payment_hash: str) -> LookUp:

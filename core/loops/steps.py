@@ -6,13 +6,13 @@ comes back is written only by whoever still has the lease: a late answer is thro
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import structlog
 
 from core.agents.port import Agent, AgentFault, BadVerdict, Delta, Message, Model, Usage, Verdict
-from core.books import invoices, job_rows, lifecycle
+from core.books import invoices, job_rows, lifecycle, session_jobs
 from core.books.job_rows import Quote, Record, TokensUsed
 from core.loops.live import Live, WorkDelta
 from core.store.port import Store
@@ -61,7 +61,7 @@ class Steps:
 
     async def _evaluate(self, job: Record) -> None:
         if job.price_sats is not None:  # the verdict is kept; only its invoice is missing
-            await self._bill(job, job.price_sats)
+            await self._ask_for_price(job, job.price_sats)
             return
         model = self.models.get(job.model_id)
         if model is None or job.eval_calls >= self.terms.eval_calls_max:
@@ -87,7 +87,9 @@ class Steps:
             await self._reject(job, clean(verdict.reason))
             return
         quote = self._quote(job, model, verdict.estimated_output_tokens)
-        if job.max_price_sats is not None and quote.price_sats > job.max_price_sats:
+        # A session's job above its maximum waits for accept instead.
+        is_one_off = job.session_id is None
+        if is_one_off and quote.price_sats > (job.max_price_sats or quote.price_sats):
             await self._reject(
                 job,
                 f"The work would cost {quote.price_sats} sats, more than your maximum of"
@@ -97,7 +99,15 @@ class Steps:
         wait_until_ms = self.clock.now_ms() + self.terms.unpaid_ttl_ms
         reason = clean(verdict.reason)
         if await self.store.write(job_rows.keep_quote, job, quote, reason, wait_until_ms):
-            await self._bill(job, quote.price_sats)
+            await self._ask_for_price(job, quote.price_sats)
+
+    async def _ask_for_price(self, job: Record, price_sats: int) -> None:
+        if job.session_id is None:
+            await self._bill(job, price_sats)
+            return
+        priced = replace(job, price_sats=price_sats)
+        if await self.store.write(session_jobs.quote, priced, self.terms, self.clock.now_ms()):
+            log.info("job quoted", job=job.job_id, price_sats=price_sats)
 
     async def _bill(self, job: Record, price_sats: int) -> None:
         """Make the invoice of the work; a wallet that cannot is asked again later."""

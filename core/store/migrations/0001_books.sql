@@ -71,6 +71,7 @@ CREATE TABLE jobs (
   job_id TEXT PRIMARY KEY,
   session_id TEXT,
   token_id BLOB NOT NULL,
+  caveats TEXT NOT NULL,
   client TEXT NOT NULL,
   state TEXT NOT NULL,
   version INTEGER NOT NULL,
