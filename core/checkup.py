@@ -16,7 +16,7 @@ from core.app import open_agent, open_wallet
 from core.config import Config
 from core.store import migrate
 from core.store.bulletin import Bulletin
-from core.store.port import Row, Tx
+from core.store.history import applied
 from core.store.sqlite_file import pending_migrations
 from core.values.clock import Clock, rfc3339
 from core.values.errors import Unavailable, WalletUnavailable
@@ -92,17 +92,10 @@ async def _pending_migrations(config: Config, clock: Clock) -> list[migrate.Migr
     dsn = config.database.url.get_secret_value()
     store = await PostgresStore.open(dsn, [], Bulletin(), clock.now_ms())
     try:
-        rows = await store.read(_history)
+        history = await store.read(applied)
     finally:
         await store.aclose()
-    if not rows:
-        return None
-    applied = [(row["number"], row["name"], row["sha256"]) for row in rows]
-    return migrate.check_history(migrations, applied)
-
-
-async def _history(tx: Tx) -> list[Row]:
-    return await tx.all("SELECT number, name, sha256 FROM schema_history ORDER BY number")
+    return migrate.check_history(migrations, history) if history else None
 
 
 async def _wallet(config: Config, clock: Clock) -> Finding:
