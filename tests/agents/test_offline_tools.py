@@ -97,7 +97,7 @@ UNITS = [
     ("rechne 2 kg in g um", "2 kg = 2000 g"),
     ("3 GiB to MB", "3 GiB = 3221.225472 MB"),
     ("90 min in h", "90 min = 1.5 h"),
-    ("8 Mb in MB", "8 Mbit = 1 MB"),
+    ("8 Mb in mb", "8 Mbit = 1 MB"),
     ("1 inch to cm", "1 in = 2.54 cm"),
     ("36 km/h to m/s", "36 km/h = 10 m/s"),
 ]

@@ -12,20 +12,19 @@ from collections.abc import Callable, Mapping
 
 from core.agents.tools.task import Cannot, Done, Outcome, Task
 
-_CODES = r"(?P<code>base64(?:[- ]?url)?|base32|hex(?:adecimal)?|binary|url|percent|html|rot-?13)"
+_CODES = r"base64(?:[- ]?url)?|base32|hex(?:adecimal)?|binary|url|percent|html|rot-?13"
 _ENCODE = re.compile(
-    rf"{_CODES}[- ]?(?:encode|kodiere|escape)\b"
+    rf"(?P<code>{_CODES})[- ]?(?:encode|kodiere|escape)\b"
     rf"|(?:encode|convert|escape|turn|write|kodiere|wandle)\b\s*(?P<mid>.*?)\s*"
-    rf"\b(?:to|in|into|as|with|for|nach|zu)\s+{_CODES.replace('<code>', '<code2>')}\b"
-    r"|(?P<code3>base64|rot-?13)\b",
+    rf"\b(?:to|in|into|as|with|for|nach|zu)\s+(?P<code_behind>{_CODES})\b"
+    r"|(?P<code_alone>base64|rot-?13)\b",
     re.IGNORECASE,
 )
 _DECODE = re.compile(
-    r"(?:decode|dekodiere)\b\s*(?P<mid>\S+)\s*\b(?:from|as|aus|von)\s+"
-    rf"{_CODES.replace('<code>', '<code3>')}\b"
-    rf"|(?:{_CODES}[- ]?(?:decode|unescape|dekodiere)"
-    rf"|(?:decode|unescape|dekodiere)\b.{{0,30}}?\b{_CODES.replace('<code>', '<code2>')})\b"
-    rf"(?:\s+(?:string|text|value))?",
+    rf"(?:decode|dekodiere)\b\s*(?P<mid>\S+)\s*\b(?:from|as|aus|von)\s+(?P<code_behind>{_CODES})\b"
+    rf"|(?:(?P<code>{_CODES})[- ]?(?:decode|unescape|dekodiere)"
+    rf"|(?:decode|unescape|dekodiere)\b.{{0,30}}?\b(?P<code_alone>{_CODES}))\b"
+    r"(?:\s+(?:string|text|value))?",
     re.IGNORECASE,
 )
 _HASHES = (
@@ -47,12 +46,8 @@ def encode_or_decode(task: Task) -> Outcome:
         match = pattern.match(task.ask)
         if match is None:
             continue
-        code = (
-            next(filter(None, map(match.groupdict().get, ("code", "code2", "code3"))))
-            .lower()
-            .replace("-", "")
-            .replace(" ", "")
-        )
+        named = match["code"] or match["code_behind"] or match["code_alone"]
+        code = named.lower().replace("-", "").replace(" ", "")
         text = task.subject(match)
         if not text:
             return Cannot("There is no text to encode or decode.")

@@ -42,10 +42,10 @@ speed: km/h 5/18 kmh|kph|kilometers per hour|kilometres per hour; kn 463/900 kno
 time: ms 0.001 millisecond|millisekunde; s 1 second|sec|secs|sekunde; min 60 minute
 time: h 3600 hour|hr|hrs|stunde; d 86400 day|tag|tage; week 604800 weeks|woche
 time: year 31556952 years|yr|jahr|jahre
-data: bit 1 bits; kbit 1000 kilobit; Mbit 1000000 megabit|Mb; Gbit 1000000000 gigabit|Gb
 data: B 8 byte; kB 8000 kilobyte|KB; MB 8000000 megabyte; GB 8000000000 gigabyte
 data: TB 8000000000000 terabyte; KiB 8192 kibibyte; MiB 8388608 mebibyte; GiB 8589934592 gibibyte
 data: TiB 8796093022208 tebibyte
+data: bit 1 bits; kbit 1000 kilobit; Mbit 1000000 megabit|Mb; Gbit 1000000000 gigabit|Gb
 bitcoin: msat 1 millisat|millisatoshi|msats; sat 1000 satoshi|sats|satoshis
 bitcoin: \u00b5BTC 100000 bits of bitcoin|ubtc; mBTC 100000000 millibitcoin
 bitcoin: BTC 100000000000 bitcoin
@@ -65,7 +65,10 @@ _MONEY = frozenset(_MONEY_TEXT.split())
 
 
 def _parsed(table: str) -> dict[str, Unit]:
-    """Every name of every unit; a name counts in its own case first, then in lower case."""
+    """Every name of every unit, in its own case and, where still free, in lower case.
+
+    So "mb" is what people mean by it, a megabyte, and only "Mb" a megabit.
+    """
     units: dict[str, Unit] = {}
     for line in table.strip().splitlines():
         dimension, _, entries = line.partition(": ")
