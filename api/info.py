@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from api.models import REQUEST_CHARS_MAX, Outgoing
 from api.receive import BODY_BYTES_MAX
 from core.config_model import Config
@@ -12,8 +14,8 @@ class ModelOffer(Outgoing):
     """A model and its list price."""
 
     id: str
-    input_msat_per_1k: int
-    output_msat_per_1k: int
+    input_msat_per_1k: int = Field(serialization_alias="inputMsatPer1k")
+    output_msat_per_1k: int = Field(serialization_alias="outputMsatPer1k")
     max_output_tokens: int
     context_tokens: int
 
