@@ -10,15 +10,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import assert_never
 
-from core.agents.port import Agent, Model
+from core.agents.port import Agent
+from core.app_desk import Ground, job_terms, model_of, open_desk, pricing_of
 from core.books import job_rows, processes, settings
-from core.books.allowances import Allowance
 from core.config import Config
-from core.config_model import ModelSettings
 from core.data_folder import FolderFault, own_folder, server_secret
-from core.desk.answers import AnswerBook
 from core.desk.front_desk import Desk
-from core.desk.job_desk import JobDesk
 from core.gate import Gate, Health
 from core.loops.keep import Keeper
 from core.loops.live import Live
@@ -31,10 +28,6 @@ from core.store.bulletin import Bulletin
 from core.store.port import Store, Tx
 from core.values.clock import Clock, SystemClock
 from core.values.keys import derive
-from core.values.money import from_sats
-from core.values.pricing import Prices, Pricing
-from core.values.terms import FeeRule, JobTerms
-from core.values.tokens import TokenCache, TokenKeys
 from core.wallets.port import Wallet
 
 DOWN_MS = 5_000  # nobody was seen for longer than this: the service was down
@@ -85,8 +78,9 @@ async def open_core(
         agent = agent or open_agent(config, clock)
         stack.push_async_callback(agent.aclose)
 
-        terms, pricing = _terms(config), _pricing(config)
-        models = {model.id: model for model in map(_model, config.models)}
+        ground = Ground(secret, process_id, store, bulletin, wallet, agent, clock)
+        terms, pricing = job_terms(config), pricing_of(config)
+        models = {model.id: model for model in map(model_of, config.models)}
         gate, live = Gate(), Live()
         settler = Settler(store, wallet, clock, terms)
         steps = Steps(store, wallet, agent, clock, live, terms, pricing, models)
@@ -94,38 +88,7 @@ async def open_core(
         keeper = Keeper(store, settler, clock, terms, process_id)
         supervisor = Supervisor(clock)
         health = Health(store, wallet, agent, clock, gate, supervisor)
-        answers = AnswerBook(
-            store, clock, key=derive(secret, "kept answers"), process_id=process_id
-        )
-        token_keys = TokenKeys(derive(secret, "macaroon root keys"))
-        job_desk = JobDesk(
-            store=store,
-            bulletin=bulletin,
-            wallet=wallet,
-            live=live,
-            clock=clock,
-            gate=gate,
-            answers=answers,
-            token_keys=token_keys,
-            terms=terms,
-            pricing=pricing,
-            model=_model(config.models[0]),
-            open_invoices_per_client=config.limits.open_invoices_per_client,
-            free_evaluations=Allowance("evaluation", config.limits.free_evaluations_per_hour),
-        )
-        desk = Desk(
-            jobs=job_desk,
-            answers=answers,
-            health=health,
-            gate=gate,
-            store=store,
-            wallet=wallet,
-            agent=agent,
-            clock=clock,
-            tokens=TokenCache(token_keys),
-            model=_model(config.models[0]),
-            demo_allowance=Allowance("demo", config.demo.per_hour, config.demo.per_day_total),
-        )
+        desk = open_desk(config, ground, settler, health, live)
 
         stack.push_async_callback(supervisor.aclose)
         supervisor.start("settler", settler.run)
@@ -226,30 +189,3 @@ async def _join(tx: Tx, process_id: str, now_ms: int, *, is_alone: bool) -> None
     if is_alone:
         await processes.bury_others(tx, process_id)
         await job_rows.free_leases(tx, process_id, now_ms)
-
-
-def _terms(config: Config) -> JobTerms:
-    return JobTerms(
-        eval_fee=from_sats(config.pricing.eval_fee_sats),
-        keeps_fee_on_reject=config.pricing.eval_fee_on_reject == "keep",
-        invoice_expiry_s=config.jobs.invoice_expiry_s,
-        unpaid_ttl_ms=config.jobs.unpaid_ttl_s * 1000,
-        deadline_ms=config.jobs.deadline_s * 1000,
-        work_calls_max=config.jobs.attempts,
-        retention_ms=config.jobs.retention_days * 86_400_000,
-        refund_fee=FeeRule(config.refunds.fee_max_percent, config.refunds.fee_max_min_sats),
-    )
-
-
-def _pricing(config: Config) -> Pricing:
-    return Pricing(**config.pricing.model_dump())
-
-
-def _model(model: ModelSettings) -> Model:
-    return Model(
-        id=model.id,
-        upstream_id=model.upstream_id or model.id,
-        prices=Prices(model.input_msat_per_1k, model.output_msat_per_1k),
-        max_output_tokens=model.max_output_tokens,
-        context_tokens=model.context_tokens,
-    )

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from core.agents.port import AgentFault, Message, Model, Verdict
-from core.agents.text import storable
+from core.agents.port import BadVerdict, Message, Model, Verdict
+from core.values.text import storable
 
 _SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -66,13 +66,13 @@ def question(model: Model, request: str, *, boundary: str) -> Sequence[Message]:
 def read_verdict(answer: str) -> Verdict:
     """The verdict that this answer is: one JSON object with the four fields, each of its type.
 
-    Further fields are ignored, because upstreams without json_schema add some. Raises AgentFault
+    Further fields are ignored, because upstreams without json_schema add some. Raises BadVerdict
     for anything else.
     """
     fields = _object(answer)
     estimate = fields.get("estimated_output_tokens")
     if isinstance(estimate, bool) or not isinstance(estimate, int):
-        raise AgentFault("the verdict has no integer as its estimate")
+        raise BadVerdict("the verdict has no integer as its estimate")
     return Verdict(
         _decision(fields.get("decision")),
         _sentence(fields, "reason"),
@@ -91,9 +91,9 @@ def _object(answer: str) -> dict[str, Any]:
     try:
         value = json.loads(answer, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
-        raise AgentFault("the verdict is not JSON") from None
+        raise BadVerdict("the verdict is not JSON") from None
     if not isinstance(value, dict):
-        raise AgentFault("the verdict is not a JSON object")
+        raise BadVerdict("the verdict is not a JSON object")
     return value
 
 
@@ -111,11 +111,11 @@ def _decision(value: object) -> Literal["accept", "reject"]:
         case "reject":
             return "reject"
         case _:
-            raise AgentFault("the verdict decides neither accept nor reject")
+            raise BadVerdict("the verdict decides neither accept nor reject")
 
 
 def _sentence(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str):
-        raise AgentFault(f"the verdict has no text as its {name}")
+        raise BadVerdict(f"the verdict has no text as its {name}")
     return storable(value)[:_TEXT_CHARS_MAX]

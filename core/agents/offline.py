@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime
 
 from core.agents.port import Delta, Message, Model, Usage, Verdict
-from core.agents.text import storable
 from core.agents.tools.about import NATURE, introduce, refuse
 from core.agents.tools.arithmetic import calculate
 from core.agents.tools.bases import change_base
@@ -27,6 +26,7 @@ from core.agents.tools.totals import total
 from core.agents.tools.units import convert_units
 from core.values.clock import Clock
 from core.values.pricing import BYTES_PER_TOKEN, estimated_tokens
+from core.values.text import storable
 
 _HINT = 'Ask "what can you do?" for its tools, or try: Sort these names: Bob, alice, Carol'
 _PIECE_CHARS = 400

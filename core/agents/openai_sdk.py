@@ -20,8 +20,8 @@ import openai
 from openai.types.chat import ChatCompletionMessageParam
 
 from core.agents.evaluation import VERDICT_FORMAT, question, read_verdict, unfenced
-from core.agents.port import AgentFault, Delta, Message, Model, Usage, Verdict
-from core.agents.text import storable
+from core.agents.port import AgentFault, BadVerdict, Delta, Message, Model, Usage, Verdict
+from core.values.text import storable
 
 EVALUATION_TOKENS_MAX = 2_048  # a verdict has about 100; models that think aloud need the rest
 _CONNECT_TIMEOUT_S = 10.0
@@ -74,7 +74,7 @@ class OpenAIAgent:
                 form, completion = await self._evaluated(model, messages)
         content = getattr(getattr(_first_choice(completion), "message", None), "content", None)
         if not isinstance(content, str):
-            raise AgentFault("the upstream answered without a text")
+            raise BadVerdict("the upstream answered without a text")
         return read_verdict(unfenced(content) if form == "text" else content)
 
     async def stream(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.store.port import Tx
+from core.values.errors import RateLimited
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -38,6 +39,14 @@ async def use(tx: Tx, allowance: Allowance, client: str, now_ms: int) -> int | N
         now_ms=now_ms,
     )
     return None
+
+
+async def use_or_refuse(tx: Tx, allowance: Allowance, client: str, now_ms: int) -> None:
+    """Count one use. Raises RateLimited where none is left."""
+    free_at_ms = await use(tx, allowance, client, now_ms)
+    if free_at_ms is not None:
+        detail = f"Your free {allowance.what} uses are used up for now."
+        raise RateLimited.until(detail, free_at_ms, now_ms=now_ms)
 
 
 async def forget_old(tx: Tx, now_ms: int) -> None:

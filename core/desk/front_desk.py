@@ -1,6 +1,7 @@
 """The front desk: one desk for each thing that is sold, and what serves them all."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -9,11 +10,15 @@ from core.books import allowances
 from core.books.allowances import Allowance
 from core.desk.answers import AnswerBook
 from core.desk.job_desk import JobDesk
+from core.desk.meter import Meter
+from core.desk.session_desk import SessionDesk
+from core.desk.session_job_desk import SessionJobDesk
+from core.desk.till import Till
 from core.gate import Gate, Health
 from core.store.port import Store
 from core.values import pricing
 from core.values.clock import Clock
-from core.values.errors import InvalidRequest, ModelUnavailable, RateLimited, Unauthorized
+from core.values.errors import InvalidRequest, ModelUnavailable, Unauthorized
 from core.values.tokens import Token, TokenCache
 from core.wallets.port import Wallet
 
@@ -26,6 +31,10 @@ class Desk:
     """The only way in."""
 
     jobs: JobDesk
+    sessions: SessionDesk
+    session_jobs: SessionJobDesk
+    meter: Meter
+    till: Till
     answers: AnswerBook
     health: Health
     gate: Gate
@@ -34,8 +43,13 @@ class Desk:
     agent: Agent
     clock: Clock
     tokens: TokenCache
-    model: Model
+    models: Mapping[str, Model]  # the first is the default
     demo_allowance: Allowance
+
+    @property
+    def model(self) -> Model:
+        """The default model."""
+        return next(iter(self.models.values()))
 
     def authenticate(self, presented: str) -> Token:
         """The token that is presented, verified and not expired. Raises Unauthorized."""
@@ -54,9 +68,7 @@ class Desk:
         if pricing.estimated_tokens(request) > self.model.context_tokens:
             raise InvalidRequest("The request is too long for the model.", pointer="/request")
         now_ms = self.clock.now_ms()
-        free_at_ms = await self.store.write(allowances.use, self.demo_allowance, client, now_ms)
-        if free_at_ms is not None:
-            raise RateLimited.until("The free demo is used up.", free_at_ms, now_ms=now_ms)
+        await self.store.write(allowances.use_or_refuse, self.demo_allowance, client, now_ms)
         try:
             async with asyncio.timeout(DEMO_TIMEOUT_S):
                 return await self._demo_answer(request)

@@ -86,9 +86,10 @@ class JobDesk:
         Raises InvalidRequest, PriceAboveMaximum, RateLimited, WalletUnavailable, QueueFull,
         ShuttingDown.
         """
-        self.gate.check()
-        self._check_order(order)
-        await self._check_room(client)
+        await self.check_order(order)
+        if order.max_price_sats is not None and order.max_price_sats < self.pricing.min_sats:
+            raise PriceAboveMaximum(f"No work costs less than {self.pricing.min_sats} sats.")
+        await self._check_open_invoices(client)
         token = Identifier(JOB_HASH, new_token_id())
         new = NewJob(
             job_id=new_id("job"),
@@ -169,6 +170,17 @@ class JobDesk:
         await self._own_job(job_id, token, "spend")
         return await self.store.write(self._cancel, job_id, keep)
 
+    async def check_order(self, order: JobOrder) -> None:
+        """Check what can be checked without money.
+
+        Raises ShuttingDown, InvalidRequest, QueueFull.
+        """
+        self.gate.check()
+        if pricing.estimated_tokens(order.request) > self.model.context_tokens:
+            raise InvalidRequest("The request is too long for the model.", pointer="/request")
+        if await self.store.read(job_rows.count_due, DUE_MAX) >= DUE_MAX:
+            raise QueueFull("too many jobs wait for a worker")
+
     async def _open(
         self,
         tx: Tx,
@@ -180,7 +192,7 @@ class JobDesk:
         now_ms = self.clock.now_ms()
         invoice = None
         if made is None:
-            await self._use_free_evaluation(tx, new.client, now_ms)
+            await allowances.use_or_refuse(tx, self.free_evaluations, new.client, now_ms)
         else:
             invoice = invoices.fresh(made, new.job_id, "eval", now_ms)
         opened = OpenedJob(await lifecycle.open_job(tx, new, invoice, now_ms=now_ms), token)
@@ -222,29 +234,11 @@ class JobDesk:
             raise Forbidden(f"The token lacks the right to {right}.")
         return job
 
-    def _check_order(self, order: JobOrder) -> None:
-        if pricing.estimated_tokens(order.request) > self.model.context_tokens:
-            raise InvalidRequest("The request is too long for the model.", pointer="/request")
-        if order.max_price_sats is not None and order.max_price_sats < self.pricing.min_sats:
-            raise PriceAboveMaximum(f"No work costs less than {self.pricing.min_sats} sats.")
-
-    async def _check_room(self, client: str) -> None:
-        if await self.store.read(job_rows.count_due, DUE_MAX) >= DUE_MAX:
-            raise QueueFull("too many jobs wait for a worker")
-        await self._check_open_invoices(client)
-
     async def _check_open_invoices(self, client: str) -> None:
         limit = self.open_invoices_per_client
         if limit and await self.store.read(invoices.count_open, client) >= limit:
             raise RateLimited(
                 "Too many of your invoices are open; pay or cancel some first.", retry_after_s=60
-            )
-
-    async def _use_free_evaluation(self, tx: Tx, client: str, now_ms: int) -> None:
-        free_at_ms = await allowances.use(tx, self.free_evaluations, client, now_ms)
-        if free_at_ms is not None:
-            raise RateLimited.until(
-                "The free evaluations are used up for now.", free_at_ms, now_ms=now_ms
             )
 
     async def _create_invoice(self, job_id: str, purpose: Purpose, amount: Msat) -> WalletInvoice:

@@ -4,6 +4,7 @@ One meter serves both roads to the model. It belongs to the core, not to a conne
 begun is charged or released whatever becomes of the client.
 """
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 import structlog
@@ -12,10 +13,9 @@ from core.agents.port import Usage
 from core.books import metering
 from core.books.credentials import Bearer
 from core.books.ledger import HoldResolved
-from core.books.metering import Ask, Charged, Hold, MoneyMissing
+from core.books.metering import Ask, Charged, Hold
 from core.desk.answers import AnswerBook, Keep
 from core.desk.till import Till
-from core.gate import Gate
 from core.store.port import Store, Tx
 from core.values import pricing
 from core.values.clock import Clock
@@ -23,7 +23,6 @@ from core.values.money import NOTHING, Msat, ceil_div
 from core.values.pricing import Prices, Pricing
 
 HOLD_MS = 3_600_000  # no request runs longer; the hold of a dead process is released at once
-TRIES = 3  # a payment may arrive between a refusal and the look for it
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +34,6 @@ class Meter:
     store: Store
     till: Till
     clock: Clock
-    gate: Gate
     answers: AnswerBook
     pricing: Pricing
     process_id: str
@@ -46,22 +44,18 @@ class Meter:
         Raises Unauthorized, WrongState, Forbidden, RateLimited, PaymentRequired, InvalidRequest,
         WalletUnavailable, ShuttingDown.
         """
-        self.gate.check()
-        for _ in range(TRIES):
-            try:
-                return await self.store.write(
-                    metering.reserve,
-                    bearer,
-                    ask,
-                    terms=self.pricing,
-                    owner=self.process_id,
-                    expires_at_ms=self.clock.now_ms() + HOLD_MS,
-                )
-            except MoneyMissing as shortage:
-                missing = shortage
-            if not await self.till.saw_payment(missing, bearer):
-                break
-        raise await self.till.demand(missing, bearer, client=client)
+
+        def attempt() -> Awaitable[Hold]:
+            return self.store.write(
+                metering.reserve,
+                bearer,
+                ask,
+                terms=self.pricing,
+                owner=self.process_id,
+                expires_at_ms=self.clock.now_ms() + HOLD_MS,
+            )
+
+        return await self.till.sell(attempt, bearer, client=client)
 
     def cost(self, prices: Prices, hold: Hold, usage: Usage, *, sent: int, made: int) -> Msat:
         """What was used costs; where the usage is missing or absurd, four bytes are one token.

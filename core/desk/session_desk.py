@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.books import credentials, invoices, ledger, sessions
+from core.books import credentials, invoices, ledger, session_jobs, sessions
 from core.books.credentials import Bearer, Credential
 from core.books.invoices import Invoice
 from core.books.ledger import Entry
@@ -17,7 +17,7 @@ from core.values.clock import Clock
 from core.values.errors import Forbidden, InvalidRequest, NotFound
 from core.values.ids import new_id
 from core.values.money import Msat, from_sats
-from core.values.terms import SessionTerms
+from core.values.terms import JobTerms, SessionTerms
 from core.values.tokens import Identifier, TokenKeys, mint, new_token_id
 from core.wallets.port import WalletInvoice
 
@@ -71,6 +71,7 @@ class SessionDesk:
     answers: AnswerBook
     token_keys: TokenKeys
     terms: SessionTerms
+    job_terms: JobTerms
 
     async def open_session(
         self, amount_sats: int, *, client: str, keep: Keep[OpenedSession] | None = None
@@ -110,6 +111,15 @@ class SessionDesk:
         await self.till.check_open_invoices(client)
         made = await self.till.make_invoice(own_id, amount, kind="topup")
         return await self.store.write(self._add_invoice, own_id, made, client, keep)
+
+    async def close_session(
+        self, session_id: str, bearer: Bearer, *, keep: Keep[Session] | None = None
+    ) -> Session:
+        """End all new spending; only a token without any caveat may. Again is no change.
+
+        Raises Unauthorized, NotFound, Forbidden.
+        """
+        return await self.store.write(self._close, session_id, bearer, keep)
 
     async def entries(
         self, session_id: str, bearer: Bearer, *, before: int | None, limit: int
@@ -186,6 +196,19 @@ class SessionDesk:
         invoice = await self.till.add_invoice(tx, session_id, made, client)
         await self.answers.keep(tx, keep, invoice, self.clock.now_ms())
         return invoice
+
+    async def _close(
+        self, tx: Tx, session_id: str, bearer: Bearer, keep: Keep[Session] | None
+    ) -> Session:
+        own_id = await own(tx, session_id, bearer, "read")
+        if bearer.token.caveats.count:
+            raise Forbidden("Only a token without any limit may close its session.")
+        now_ms = self.clock.now_ms()
+        if await sessions.state(tx, own_id) != "closed":
+            await session_jobs.close_session(tx, own_id, self.job_terms, now_ms)
+        session = await sessions.view(tx, own_id)
+        await self.answers.keep(tx, keep, session, now_ms)
+        return session
 
     async def _entries(
         self, tx: Tx, session_id: str, bearer: Bearer, before: int | None, limit: int

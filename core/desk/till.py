@@ -6,8 +6,9 @@ that a storm of requests makes one invoice, not a storm of them.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from core.books import credentials, invoices, ledger, sessions
@@ -26,10 +27,13 @@ from core.values.terms import SessionTerms
 from core.values.tokens import Identifier, TokenKeys, mint, new_token_id
 from core.wallets.port import Paid, Unknown, Wallet, WalletInvoice
 
+T = TypeVar("T")
+
 REUSE_MS = 60_000  # an unpaid challenge is handed out again this long
 LIVES_ON_MS = 60_000  # an invoice that is handed out again lives at least this much longer
 PROOF_WAIT_S = 5.0  # whoever shows a preimage has paid; the wallet may need a moment to know
 ASK_AGAIN_S = 1.0
+TRIES = 3  # a payment may arrive between a refusal and the look for it
 ASKED_MAX = 3  # the newest open invoices of a session that are looked up before it is asked to pay
 
 
@@ -90,7 +94,40 @@ class Till:
         if limit and await self.store.read(invoices.count_open, client) >= limit:
             raise RateLimited("Too many of your invoices are open.", retry_after_s=60)
 
-    async def saw_payment(self, shortage: MoneyMissing, bearer: Bearer) -> bool:
+    async def sell(self, attempt: Callable[[], Awaitable[T]], bearer: Bearer, *, client: str) -> T:
+        """What `attempt` returns; where it finds money missing, payments are looked for first.
+
+        Raises what `attempt` raises but MoneyMissing, and PaymentRequired, InvalidRequest,
+        RateLimited, WalletUnavailable, ShuttingDown.
+        """
+        self.gate.check()
+        for _ in range(TRIES):
+            try:
+                return await attempt()
+            except MoneyMissing as shortage:
+                missing = shortage
+            if not await self._saw_payment(missing, bearer):
+                break
+        raise await self._demand(missing, bearer, client=client)
+
+    async def challenge_for(self, needed: Msat, *, client: str) -> PaymentRequired:
+        """What somebody without a credential pays to open a session that covers this request."""
+        amount = self._amount(needed, self.terms.l402_deposit_sats)
+        challenge = await self.challenge(amount, client=client)
+        return PaymentRequired(challenge, payment=None, shortage=None)
+
+    async def challenge(self, amount: Msat, *, client: str) -> Challenge:
+        """A challenge that opens a new session, or this client's unpaid one of a moment ago."""
+        async with self._lock(client):
+            known = await self._recent_challenge(amount, client)
+            if known is not None:
+                return known
+            await self.check_open_invoices(client)
+            session_id = new_id("ses")
+            made = await self.make_invoice(session_id, amount, kind="deposit")
+            return await self.store.write(self._open_challenge, session_id, made, client)
+
+    async def _saw_payment(self, shortage: MoneyMissing, bearer: Bearer) -> bool:
         """Ask the wallet about this session's open invoices; True where money has come.
 
         Whoever shows a preimage has paid: then the wallet gets a few seconds to know. Raises
@@ -113,7 +150,7 @@ class Till:
                     raise WalletUnavailable("a preimage was shown before the wallet knew it")
                 await news.wait(min(ASK_AGAIN_S, left_s))
 
-    async def demand(
+    async def _demand(
         self, shortage: MoneyMissing, bearer: Bearer, *, client: str
     ) -> PaymentRequired:
         """What to pay for a session that lacks money; the caller raises it.
@@ -129,23 +166,6 @@ class Till:
             bill = await self._session_invoice(shortage.session_id, amount, client)
         macaroon = await self.store.write(self._child, bearer, shortage.session_id, bill)
         return PaymentRequired(Challenge(macaroon, bill), payment=bill, shortage=shortage)
-
-    async def challenge_for(self, needed: Msat, *, client: str) -> PaymentRequired:
-        """What somebody without a credential pays to open a session that covers this request."""
-        amount = self._amount(needed, self.terms.l402_deposit_sats)
-        challenge = await self.challenge(amount, client=client)
-        return PaymentRequired(challenge, payment=None, shortage=None)
-
-    async def challenge(self, amount: Msat, *, client: str) -> Challenge:
-        """A challenge that opens a new session, or this client's unpaid one of a moment ago."""
-        async with self._lock(client):
-            known = await self._recent_challenge(amount, client)
-            if known is not None:
-                return known
-            await self.check_open_invoices(client)
-            session_id = new_id("ses")
-            made = await self.make_invoice(session_id, amount, kind="deposit")
-            return await self.store.write(self._open_challenge, session_id, made, client)
 
     def _amount(self, missing: Msat, least_sats: int) -> Msat:
         sats = max(least_sats, charge_sats(missing))

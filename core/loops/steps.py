@@ -23,6 +23,7 @@ from core.values.money import from_sats
 from core.values.pricing import Pricing
 from core.values.states import ErrorCode
 from core.values.terms import JobTerms
+from core.values.text import storable
 from core.wallets.port import Wallet
 
 BAD_VERDICTS_MAX = 2  # an answer that is no verdict is asked for once more
@@ -84,7 +85,7 @@ class Steps:
 
     async def _judge(self, job: Record, model: Model, verdict: Verdict) -> None:
         if verdict.decision == "reject":
-            await self._reject(job, clean(verdict.reason))
+            await self._reject(job, storable(verdict.reason))
             return
         quote = self._quote(job, model, verdict.estimated_output_tokens)
         # A session's job above its maximum waits for accept instead.
@@ -97,7 +98,7 @@ class Steps:
             )
             return
         wait_until_ms = self.clock.now_ms() + self.terms.unpaid_ttl_ms
-        reason = clean(verdict.reason)
+        reason = storable(verdict.reason)
         if await self.store.write(job_rows.keep_quote, job, quote, reason, wait_until_ms):
             await self._ask_for_price(job, quote.price_sats)
 
@@ -161,7 +162,7 @@ class Steps:
         async for piece in self.agent.stream(model, messages, max_output_tokens=limit):
             match piece:
                 case Delta():
-                    fresh = clean(piece.text)
+                    fresh = storable(piece.text)
                     self.live.publish(job.job_id, WorkDelta(job.work_calls + 1, len(text), fresh))
                     text += fresh
                 case Usage():
@@ -210,11 +211,6 @@ class Steps:
             self.pricing, model.prices, input_tokens=input_tokens, output_tokens=output_tokens
         )
         return Quote(price, input_tokens, output_tokens, expires_at_ms=0)
-
-
-def clean(text: str) -> str:
-    """A model's text as the databases can keep it: no NUL, no lone surrogate."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
 def _used(request: str, text: str, reported: Usage) -> TokensUsed:

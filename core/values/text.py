@@ -1,4 +1,4 @@
-"""Text from agents, as databases and UTF-8 can hold it."""
+"""Text from outside, as databases and UTF-8 can hold it."""
 
 import re
 

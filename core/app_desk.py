@@ -1,0 +1,158 @@
+"""The wiring of the front desk, and the terms of business as the configuration has them."""
+
+from dataclasses import dataclass
+
+from core.agents.port import Agent, Model
+from core.books.allowances import Allowance
+from core.config import Config
+from core.config_model import ModelSettings
+from core.desk.answers import AnswerBook
+from core.desk.front_desk import Desk
+from core.desk.job_desk import JobDesk
+from core.desk.meter import Meter
+from core.desk.session_desk import SessionDesk
+from core.desk.session_job_desk import SessionJobDesk
+from core.desk.till import Till
+from core.gate import Health
+from core.loops.live import Live
+from core.loops.settle import Settler
+from core.store.bulletin import Bulletin
+from core.store.port import Store
+from core.values.clock import Clock
+from core.values.keys import derive
+from core.values.money import from_sats
+from core.values.pricing import Prices, Pricing
+from core.values.terms import FeeRule, JobTerms, SessionTerms
+from core.values.tokens import TokenCache, TokenKeys
+from core.wallets.port import Wallet
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What everything stands on in one process."""
+
+    secret: bytes
+    process_id: str
+    store: Store
+    bulletin: Bulletin
+    wallet: Wallet
+    agent: Agent
+    clock: Clock
+
+
+def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, live: Live) -> Desk:
+    """The desk that the doors speak to."""
+    store, clock, gate = ground.store, ground.clock, health.gate
+    answers = AnswerBook(
+        store,
+        clock,
+        key=derive(ground.secret, "kept answers"),
+        process_id=ground.process_id,
+    )
+    token_keys = TokenKeys(derive(ground.secret, "macaroon root keys"))
+    open_invoices_max = config.limits.open_invoices_per_client
+    till = Till(
+        store=store,
+        bulletin=ground.bulletin,
+        wallet=ground.wallet,
+        settler=settler,
+        clock=clock,
+        gate=gate,
+        token_keys=token_keys,
+        terms=session_terms(config),
+        open_invoices_per_client=open_invoices_max,
+    )
+    jobs = JobDesk(
+        store=store,
+        bulletin=ground.bulletin,
+        wallet=ground.wallet,
+        live=live,
+        clock=clock,
+        gate=gate,
+        answers=answers,
+        token_keys=token_keys,
+        terms=job_terms(config),
+        pricing=pricing_of(config),
+        model=model_of(config.models[0]),
+        open_invoices_per_client=open_invoices_max,
+        free_evaluations=Allowance("evaluation", config.limits.free_evaluations_per_hour),
+    )
+    return Desk(
+        jobs=jobs,
+        sessions=SessionDesk(
+            store=store,
+            till=till,
+            clock=clock,
+            gate=gate,
+            answers=answers,
+            token_keys=token_keys,
+            terms=session_terms(config),
+            job_terms=job_terms(config),
+        ),
+        session_jobs=SessionJobDesk(
+            store=store,
+            till=till,
+            clock=clock,
+            answers=answers,
+            jobs=jobs,
+            terms=job_terms(config),
+        ),
+        meter=Meter(
+            store=store,
+            till=till,
+            clock=clock,
+            answers=answers,
+            pricing=pricing_of(config),
+            process_id=ground.process_id,
+        ),
+        till=till,
+        answers=answers,
+        health=health,
+        gate=gate,
+        store=store,
+        wallet=ground.wallet,
+        agent=ground.agent,
+        clock=clock,
+        tokens=TokenCache(token_keys),
+        models={model.id: model for model in map(model_of, config.models)},
+        demo_allowance=Allowance("demo", config.demo.per_hour, config.demo.per_day_total),
+    )
+
+
+def job_terms(config: Config) -> JobTerms:
+    """The terms of jobs."""
+    return JobTerms(
+        eval_fee=from_sats(config.pricing.eval_fee_sats),
+        keeps_fee_on_reject=config.pricing.eval_fee_on_reject == "keep",
+        invoice_expiry_s=config.jobs.invoice_expiry_s,
+        unpaid_ttl_ms=config.jobs.unpaid_ttl_s * 1000,
+        deadline_ms=config.jobs.deadline_s * 1000,
+        work_calls_max=config.jobs.attempts,
+        retention_ms=config.jobs.retention_days * 86_400_000,
+        refund_fee=FeeRule(config.refunds.fee_max_percent, config.refunds.fee_max_min_sats),
+    )
+
+
+def session_terms(config: Config) -> SessionTerms:
+    """The terms of sessions."""
+    return SessionTerms(
+        **config.sessions.model_dump(),
+        invoice_expiry_s=config.jobs.invoice_expiry_s,
+        unpaid_ttl_ms=config.jobs.unpaid_ttl_s * 1000,
+    )
+
+
+def pricing_of(config: Config) -> Pricing:
+    """The prices beside the models' own."""
+    return Pricing(**config.pricing.model_dump())
+
+
+def model_of(model: ModelSettings) -> Model:
+    """A model for sale."""
+    return Model(
+        id=model.id,
+        upstream_id=model.upstream_id or model.id,
+        prices=Prices(model.input_msat_per_1k, model.output_msat_per_1k),
+        max_output_tokens=model.max_output_tokens,
+        context_tokens=model.context_tokens,
+    )
