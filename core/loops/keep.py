@@ -18,6 +18,8 @@ from core.books import (
     lifecycle,
     metering,
     processes,
+    sessions,
+    settings,
 )
 from core.books.job_rows import Record
 from core.loops.settle import Settler
@@ -25,7 +27,7 @@ from core.store.port import Store, Tx
 from core.values.clock import Clock
 from core.values.states import ErrorCode
 from core.values.terms import JobTerms
-from core.wallets.port import LookUp, NotPaid, Unknown
+from core.wallets.port import NotPaid, Unknown
 
 PULSE_S = 1.0
 SWEEP_S = 1.0
@@ -33,6 +35,7 @@ TIDY_S = 60.0
 BATCH = 100
 JUMP_MS = 2_000  # the wall clock may drift this much from the monotonic one between two beats
 PAUSE_S = 10.0  # before the wallet is asked again when it gave no answer
+ONE_JUMP_MS = 10_000  # processes that see a jump within this time see the same one
 POSTPONED_MS = 60_000  # nobody's job ends on an answer that the wallet did not give
 
 log = structlog.get_logger(__name__)
@@ -57,7 +60,7 @@ class Keeper:
             jump_ms = (now_ms - wall_ms) - int((now_s - steady_s) * 1000)
             if abs(jump_ms) > JUMP_MS:
                 log.warning("clock jumped", by_ms=jump_ms)
-                await self.store.write(job_rows.shift_times, jump_ms)
+                await self.store.write(_shift_once, jump_ms, now_ms)
             await self.store.write(processes.see, self.process_id, now_ms)
             wall_ms, steady_s = now_ms, now_s
 
@@ -92,23 +95,38 @@ class Keeper:
             log.warning("stale hold released", hold=hold_id)
 
     async def _end_waited_out(self) -> bool:
-        """End jobs whose wait is over; False where the wallet gave no answer about one."""
-        for job in await self.store.read(job_rows.waited_out, self.clock.now_ms(), BATCH):
-            answers = await self._ask_about(job)
-            if any(isinstance(answer, Unknown) for answer in answers):
-                later_ms = self.clock.now_ms() + POSTPONED_MS
-                await self.store.write(job_rows.postpone, job, later_ms)
-                return False
-            if all(isinstance(answer, NotPaid) for answer in answers):
-                await self._fail(job, _END_OF_WAIT[job.state])
+        """End jobs and sessions whose wait is over; False where the wallet gave no answer."""
+        now_ms = self.clock.now_ms()
+        for job in await self.store.read(job_rows.waited_out, now_ms, BATCH):
+            match await self._is_unpaid(job.job_id):
+                case True:
+                    await self._fail(job, _END_OF_WAIT[job.state])
+                case None:
+                    later_ms = self.clock.now_ms() + POSTPONED_MS
+                    await self.store.write(job_rows.postpone, job, later_ms)
+                    return False
+        for session_id in await self.store.read(sessions.waited_out, now_ms, BATCH):
+            match await self._is_unpaid(session_id):
+                case True:
+                    await self.store.write(sessions.end_unpaid, session_id)
+                case None:
+                    later_ms = self.clock.now_ms() + POSTPONED_MS
+                    await self.store.write(sessions.wait_longer, session_id, later_ms)
+                    return False
         return True
 
-    async def _ask_about(self, job: Record) -> list[LookUp]:
-        """What the wallet says, now, of the invoices that this job waits for."""
-        if job.state == "evaluating":  # it waits for the wallet itself
-            return []
-        bills = await self.store.read(invoices.of_account, job.job_id)
-        return [await self.settler.ask(bill.payment_hash) for bill in bills if bill.state == "open"]
+    async def _is_unpaid(self, account_id: str) -> bool | None:
+        """Whether the wallet says, now, that no open invoice was paid; None where it does not say.
+
+        Without an open invoice nobody can pay: a job that waits for the wallet itself has none.
+        """
+        bills = await self.store.read(invoices.of_account, account_id)
+        answers = [
+            await self.settler.ask(bill.payment_hash) for bill in bills if bill.state == "open"
+        ]
+        if any(isinstance(answer, Unknown) for answer in answers):
+            return None
+        return all(isinstance(answer, NotPaid) for answer in answers)
 
     async def _fail(self, job: Record, code: ErrorCode) -> None:
         now_ms = self.clock.now_ms()
@@ -121,6 +139,14 @@ _END_OF_WAIT: dict[str, ErrorCode] = {
     "evaluating": "evaluation_failed",
     "awaiting_work_payment": "quote_expired",
 }
+
+
+async def _shift_once(tx: Tx, jump_ms: int, now_ms: int) -> None:
+    """Shift the jobs' times, unless another process of this machine has seen the same jump."""
+    last_ms = await settings.get(tx, "clock_jumped_at_ms")
+    if last_ms is None or abs(now_ms - int(last_ms)) > ONE_JUMP_MS:
+        await job_rows.shift_times(tx, jump_ms)
+        await settings.put(tx, "clock_jumped_at_ms", str(now_ms))
 
 
 async def _retire(tx: Tx, job_id: str) -> None:
