@@ -1,7 +1,6 @@
 """Reading what a request carries: its body within bounds, then its fields into models."""
 
 import asyncio
-from collections import Counter
 from typing import Final, TypeVar
 
 from aiohttp import hdrs, web
@@ -64,13 +63,15 @@ def refuse_fields(raw: bytes, charset: str | None) -> None:
 
 def query_of(model: type[M], query: MultiMapping[str]) -> M:
     """The query as a model; parameters that it does not know are nobody's business."""
-    counts = Counter(query.keys())
-    known = {field.alias or name for name, field in model.model_fields.items()}
-    for name in known & counts.keys():
-        if counts[name] > 1:
+    fields: dict[str, str] = {}
+    for name in {field.alias or name for name, field in model.model_fields.items()}:
+        values = query.getall(name, [])
+        if len(values) > 1:
             raise InvalidRequest(f"{name} stands more than once.", pointer=pointer_to(name))
-        refuse_unsafe_text(query[name], pointer_to(name))
-    return _validate(model, {name: query[name] for name in known & counts.keys()})
+        for value in values:
+            refuse_unsafe_text(value, pointer_to(name))
+            fields[name] = value
+    return _validate(model, fields)
 
 
 def _validate(model: type[M], value: object) -> M:
