@@ -103,7 +103,7 @@ def public_app(
         turnstile=Turnstile(quota) if quota else None,
     )
     edge.install(app)
-    Pipeline(core.desk.authenticate, core.desk.answers).mount(app, routes)
+    Pipeline(core.desk.identify, core.desk.answers).mount(app, routes)
     app.router.add_get("/docs/{file}", send_doc_file)
     return app
 

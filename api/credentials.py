@@ -27,6 +27,11 @@ class Presented:
     token: str = field(repr=False)
     preimage: str | None = field(default=None, repr=False)
 
+    @property
+    def preimage_bytes(self) -> bytes | None:
+        """The 32 bytes of the preimage."""
+        return None if self.preimage is None else bytes.fromhex(self.preimage)
+
 
 def presented_in(headers: MultiMapping[str]) -> Presented | None:
     """The one token in these headers, None where there is none.

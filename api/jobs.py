@@ -142,7 +142,7 @@ class JobRoutes:
         call.body()
         render = partial(_invoice, now_ms=self.clock.now_ms())
         invoice = await self.desk.renew_invoice(
-            job_id, call.needed_token, client=call.client, keep=call.keep(render)
+            job_id, call.needed_bearer, client=call.client, keep=call.keep(render)
         )
         return render(invoice)
 
@@ -152,7 +152,9 @@ class JobRoutes:
         await self.desk.job(job_id)
         call.body()
         render = partial(_job, now_ms=self.clock.now_ms())
-        return render(await self.desk.cancel_job(job_id, call.needed_token, keep=call.keep(render)))
+        return render(
+            await self.desk.cancel_job(job_id, call.needed_bearer, keep=call.keep(render))
+        )
 
     async def _changed(self, job_id: str, query: models.JobWait) -> Job:
         waiting = asyncio.ensure_future(

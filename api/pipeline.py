@@ -4,7 +4,7 @@ Size (413), media type (415), credential (401), the key (stored answer, 422, 409
 own handler, which looks up (404), checks rights (403) and reads fields (400) before it acts.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -17,10 +17,10 @@ from api.keys import KEY_LENGTH_MIN_ANONYMOUS, fingerprint, key_in
 from api.problems import Problem, Refusal
 from api.receive import read_body
 from api.route import AnyRoute, Auth, Call
+from core.books.credentials import Bearer
 from core.books.idempotency import KeyReused, KeyRunning, Receipt
 from core.desk.answers import Answer, AnswerBook, Fresh
 from core.values.errors import Unauthorized
-from core.values.tokens import Token
 
 REPLAYED: Final = "Idempotency-Replayed"
 
@@ -31,7 +31,7 @@ AnyCall = Call[object, object]
 class Pipeline:
     """What stands between the socket and every route's handler."""
 
-    authenticate: Callable[[str], Token]
+    identify: Callable[[str, bytes | None], Awaitable[Bearer]]
     answers: AnswerBook
 
     def mount(self, app: web.Application, routes: Iterable[AnyRoute]) -> None:
@@ -48,7 +48,7 @@ class Pipeline:
             call: AnyCall = Call(
                 request=request,
                 raw_body=raw_body,
-                token=self._token(route.auth, request),
+                bearer=await self._bearer(route.auth, request),
                 body_model=route.body,
                 query_model=route.query,
             )
@@ -59,34 +59,33 @@ class Pipeline:
 
         return handle
 
-    def _token(self, auth: Auth, request: web.Request) -> Token | None:
+    async def _bearer(self, auth: Auth, request: web.Request) -> Bearer | None:
         match auth:
             case Auth.IGNORED:
                 return None
             case Auth.LOOKED_AT:
                 try:
-                    return self._token(Auth.NEEDED, request)
+                    return await self._bearer(Auth.NEEDED, request)
                 except Unauthorized:
                     return None
             case Auth.NEEDED:
                 presented = presented_in(request.headers)
                 if presented is None:
                     raise Unauthorized("This needs a credential.")
-                return self.authenticate(presented.token)
+                return await self.identify(presented.token, presented.preimage_bytes)
             case _:
                 assert_never(auth)
 
     def _key(self, route: AnyRoute, call: AnyCall) -> str | None:
         if not route.is_keyed:
             return None
-        length_min = KEY_LENGTH_MIN_ANONYMOUS if call.token is None else 1
+        length_min = KEY_LENGTH_MIN_ANONYMOUS if call.bearer is None else 1
         return key_in(call.request.headers, length_min=length_min)
 
     async def _run_once(self, route: AnyRoute, call: AnyCall, key: str) -> web.StreamResponse:
         """Run the handler under this key, or answer with what the key stands for."""
         request = call.request
-        token = call.token
-        principal = request[CLIENT] if token is None else f"tok:{token.token_id.hex()}"
+        principal = request[CLIENT] if call.bearer is None else principal_of(call.bearer)
         same = fingerprint(request.method, request.rel_url.raw_path, call.raw_body)
         claimed = await self.answers.claim(principal, key, same)
         match claimed:
@@ -115,6 +114,11 @@ class Pipeline:
         finally:
             if not has_answered:
                 await self.answers.release(receipt)
+
+
+def principal_of(bearer: Bearer) -> str:
+    """Whose keys a credential's are: those of its token id, whatever was narrowed offline."""
+    return f"tok:{bearer.token.token_id.hex()}"
 
 
 def _response(answer: Answer | web.StreamResponse) -> web.StreamResponse:

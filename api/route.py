@@ -11,11 +11,11 @@ from pydantic import BaseModel
 from api.edge import CLIENT
 from api.models import Outgoing
 from api.receive import BODY_BYTES_MAX, fields_of, query_of, refuse_fields
+from core.books.credentials import Bearer
 from core.books.idempotency import Receipt
 from core.desk.answers import Answer, Keep
 from core.values.errors import NotFound, Unauthorized
 from core.values.ids import Kind, is_id
-from core.values.tokens import Token
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -44,7 +44,7 @@ class Call(Generic[B, Q]):
 
     request: web.Request
     raw_body: bytes = field(repr=False)
-    token: Token | None
+    bearer: Bearer | None
     body_model: type[B] | None
     query_model: type[Q] | None
     receipt: Receipt | None = None
@@ -55,11 +55,11 @@ class Call(Generic[B, Q]):
         return self.request[CLIENT]
 
     @property
-    def needed_token(self) -> Token:
-        """The verified token, on a route that needs one."""
-        if self.token is None:
+    def needed_bearer(self) -> Bearer:
+        """The bearer of the verified token, on a route that needs one."""
+        if self.bearer is None:
             raise Unauthorized("This needs a credential.")
-        return self.token
+        return self.bearer
 
     def path_id(self, name: str, kind: Kind) -> str:
         """An id in the path. Raises NotFound for what has not the shape of one."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from core.agents.port import Agent, AgentFault, Delta, Message, Model, Usage
-from core.books import allowances
+from core.books import allowances, credentials
 from core.books.allowances import Allowance
+from core.books.credentials import Bearer
 from core.desk.answers import AnswerBook
 from core.desk.job_desk import JobDesk
 from core.desk.meter import Meter
@@ -19,7 +20,7 @@ from core.store.port import Store
 from core.values import pricing
 from core.values.clock import Clock
 from core.values.errors import InvalidRequest, ModelUnavailable, Unauthorized
-from core.values.tokens import Token, TokenCache
+from core.values.tokens import BAD_CREDENTIAL, JOB_HASH, TokenCache
 from core.wallets.port import Wallet
 
 DEMO_OUTPUT_TOKENS = 512
@@ -51,13 +52,24 @@ class Desk:
         """The default model."""
         return next(iter(self.models.values()))
 
-    def authenticate(self, presented: str) -> Token:
-        """The token that is presented, verified and not expired. Raises Unauthorized."""
+    def verify(self, presented: str, preimage: bytes | None = None) -> Bearer:
+        """The bearer of a token that is signed by us and not expired. Raises Unauthorized."""
         token = self.tokens.verify(presented)
-        expires_at_s = token.caveats.expires_at_s
-        if expires_at_s is not None and expires_at_s * 1000 <= self.clock.now_ms():
+        if token.caveats.is_expired(self.clock.now_ms() // 1000):
             raise Unauthorized("The credential has expired.")
-        return token
+        return Bearer(token, preimage)
+
+    async def identify(self, presented: str, preimage: bytes | None = None) -> Bearer:
+        """As `verify`; a session's token is known, not revoked, and proven where that is needed.
+
+        A job's token has no preimage. Raises Unauthorized.
+        """
+        bearer = self.verify(presented, preimage)
+        if bearer.token.payment_hash != JOB_HASH:
+            await self.store.read(credentials.standing, bearer)
+        elif preimage is not None:
+            raise Unauthorized(BAD_CREDENTIAL)
+        return bearer
 
     async def demo(self, request: str, *, client: str) -> str:
         """A free answer, counted.

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from core.agents.port import Model
-from core.books import allowances, invoices, job_rows, jobs, lifecycle
+from core.books import allowances, invoices, job_rows, jobs, lifecycle, session_jobs
 from core.books.allowances import Allowance
+from core.books.credentials import Bearer
 from core.books.invoices import Invoice, Purpose
 from core.books.job_rows import NewJob, Record
 from core.books.jobs import Job
@@ -21,7 +22,6 @@ from core.loops.live import Live, Watcher, WorkDelta
 from core.store.bulletin import Bulletin, News
 from core.store.port import Store, Tx
 from core.values import pricing
-from core.values.caveats import Right
 from core.values.clock import Clock
 from core.values.errors import (
     Forbidden,
@@ -37,7 +37,7 @@ from core.values.money import Msat, from_sats
 from core.values.pricing import Pricing
 from core.values.states import is_final
 from core.values.terms import JobTerms
-from core.values.tokens import JOB_HASH, Identifier, Token, TokenKeys, mint, new_token_id
+from core.values.tokens import JOB_HASH, Identifier, TokenKeys, mint, new_token_id
 from core.wallets.port import Wallet, WalletInvoice
 
 DUE_MAX = 1_000  # jobs that may wait for a worker or have one
@@ -147,14 +147,14 @@ class JobDesk:
                     yield piece
 
     async def renew_invoice(
-        self, job_id: str, token: Token, *, client: str, keep: Keep[Invoice] | None = None
+        self, job_id: str, bearer: Bearer, *, client: str, keep: Keep[Invoice] | None = None
     ) -> Invoice:
         """A fresh invoice for what the job waits for, at the same price; the old stays watched.
 
         Raises NotFound, Forbidden, WrongState, RateLimited, WalletUnavailable, ShuttingDown.
         """
         self.gate.check()
-        job = await self._own_job(job_id, token, "spend")
+        job = await self._own_job(job_id, bearer)
         purpose, amount = _awaited(job)
         await self._check_open_invoices(client)
         made = await self._create_invoice(job_id, purpose, amount)
@@ -162,12 +162,14 @@ class JobDesk:
             self._add_invoice, job, made, purpose=purpose, client=client, keep=keep
         )
 
-    async def cancel_job(self, job_id: str, token: Token, *, keep: Keep[Job] | None = None) -> Job:
+    async def cancel_job(
+        self, job_id: str, bearer: Bearer, *, keep: Keep[Job] | None = None
+    ) -> Job:
         """End a job at its customer's wish; again is no change.
 
         Raises NotFound, Forbidden, WrongState.
         """
-        await self._own_job(job_id, token, "spend")
+        await self._own_job(job_id, bearer)
         return await self.store.write(self._cancel, job_id, keep)
 
     async def check_order(self, order: JobOrder) -> None:
@@ -225,13 +227,18 @@ class JobDesk:
         await self.answers.keep(tx, keep, job, now_ms)
         return job
 
-    async def _own_job(self, job_id: str, token: Token, right: Right) -> Record:
-        """The job that this token belongs to. Raises NotFound for any other, then Forbidden."""
+    async def _own_job(self, job_id: str, bearer: Bearer) -> Record:
+        """The job that this token belongs to, its own or that of its session, to spend on.
+
+        Raises NotFound for any other job, Unauthorized, Forbidden.
+        """
         job = await self.store.read(job_rows.record, job_id)
-        if not hmac.compare_digest(job.token_id, token.token_id):
+        if job.session_id is not None:
+            return await self.store.read(session_jobs.own_job, job_id, bearer)
+        if not hmac.compare_digest(job.token_id, bearer.token.token_id):
             raise NotFound
-        if not token.caveats.allows(right):
-            raise Forbidden(f"The token lacks the right to {right}.")
+        if not bearer.token.caveats.allows("spend"):
+            raise Forbidden("The token lacks the right to spend.")
         return job
 
     async def _check_open_invoices(self, client: str) -> None:
@@ -252,6 +259,8 @@ class JobDesk:
 
 def _awaited(job: Record) -> tuple[Purpose, Msat]:
     """What the job waits for. Raises WrongState."""
+    if job.session_id is not None:
+        raise WrongState("A session's job is paid from its balance, without invoices.")
     if job.state == "awaiting_eval_payment":
         return "eval", job.eval_fee
     if job.state == "awaiting_work_payment":

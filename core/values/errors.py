@@ -9,6 +9,7 @@
     │   ├── WrongState           the job, session or refund is past that
     │   ├── PriceAboveMaximum    cheaper than we can be
     │   └── RateLimited          later
+    ├── ModelFailed              the model was asked and gave nothing usable; nothing was charged
     └── Unavailable              somebody cannot serve now; nothing half made
         ├── WalletUnavailable
         ├── ModelUnavailable
@@ -94,6 +95,16 @@ class RateLimited(Refused):
     def until(cls, detail: str, free_at_ms: int, *, now_ms: int) -> "RateLimited":
         """The same, said with the moment from which on it is possible again."""
         return cls(detail, retry_after_s=max(1, -(-(free_at_ms - now_ms) // 1000)))
+
+
+class ModelFailed(BoltworkError):
+    """The model was asked and gave nothing usable; nothing was charged. `reason` is for the log."""
+
+    code = "model_failed"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The model failed; nothing was charged.")
+        self.reason = reason
 
 
 class Unavailable(BoltworkError):
