@@ -1,5 +1,6 @@
 """A whole shop for tests: a core with play money, its doors, and a customer."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -79,6 +80,13 @@ class Shop:
         await self.pay(ordered["evalInvoice"])
         await self.left(ordered, "awaiting_eval_payment")
         return ordered, await self.left(ordered, "evaluating")
+
+
+async def eventually(probe: Callable[[], Awaitable[object]], within_s: float = 5) -> None:
+    """Wait until the probe finds something."""
+    async with asyncio.timeout(within_s):
+        while not await probe():  # noqa: ASYNC110  # what is waited for tells nobody
+            await asyncio.sleep(0.01)
 
 
 OpenShop = Callable[..., Awaitable[Shop]]

@@ -6,6 +6,7 @@ import pytest
 
 from core.values.clock import SystemClock
 from tests.api.actors import MoodyWallet
+from tests.api.conftest import eventually
 from tests.api.wire import wire_to
 
 KEY = {"Idempotency-Key": "a key of a customer".replace(" ", "-")}
@@ -98,10 +99,7 @@ async def test_a_request_runs_to_its_end_though_its_client_hangs_up(moody_shop, 
         await asyncio.wait_for(wanted.wait(), 5)
     go_on.set()
 
-    with moody_shop.core.desk.jobs.bulletin.listen("nothing") as news:
-        async with asyncio.timeout(5):
-            while not await jobs_in(moody_shop):
-                await news.wait(0.02)
+    await eventually(lambda: jobs_in(moody_shop))
     if headers:
         again = await moody_shop.post(
             "/jobs", data=body, headers={**headers, "Content-Type": "application/json"}
