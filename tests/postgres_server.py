@@ -77,6 +77,28 @@ class PrivateServer:
         """Stop as a crash does: no checkpoint, connections cut."""
         self._control("stop", "-w", "-m", "immediate")
 
+    @contextmanager
+    def ended_with_this_process(self) -> Iterator[None]:
+        """End the server and remove its folder after the block, and when this process is killed.
+
+        A small program waits for the end of its input, which only this process holds.
+        """
+        data, folder = str(self._folder / "data"), str(self._folder)
+        script = 'read -r _; "$0" -D "$1" -m immediate stop; rm -rf "$2"'
+        watcher = subprocess.Popen(
+            ["sh", "-c", script, str(self._binaries / "pg_ctl"), data, folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=self._user,
+            cwd="/",
+            start_new_session=True,  # an interrupt at the keyboard is not for it
+        )
+        try:
+            yield
+        finally:
+            watcher.communicate(timeout=60)
+
     def _control(self, *arguments: str) -> None:
         data = str(self._folder / "data")
         command = [str(self._binaries / "pg_ctl"), "-D", data, *arguments]
@@ -97,13 +119,11 @@ def postgres_server() -> Iterator[PostgresServer]:
 @contextmanager
 def private_server(*, settings: str = "") -> Iterator[PrivateServer]:
     """A started server of our own, durable unless `settings` say otherwise."""
-    with tempfile.TemporaryDirectory(prefix="boltwork-pg-") as folder:
-        private = PrivateServer(Path(folder), settings=settings)
+    folder = Path(tempfile.mkdtemp(prefix="boltwork-pg-"))
+    private = PrivateServer(folder, settings=settings)
+    with private.ended_with_this_process():
         private.start()
-        try:
-            yield private
-        finally:
-            private.stop()
+        yield private
 
 
 def _debian(folder: Path) -> tuple[Path, str | None] | None:
