@@ -24,13 +24,20 @@ class MoodyWallet(StubWallet):
     async def create_invoice(
         self, amount: Msat, *, memo: str, expiry_s: int, extra: Mapping[str, str]
     ) -> WalletInvoice:
-        if self.is_down:
-            raise WalletUnavailable("down, says the test")
+        self._check()
         if hasattr(self, "_pace"):
             wanted, go_on = self._pace
             wanted.set()
             await go_on.wait()
         return await super().create_invoice(amount, memo=memo, expiry_s=expiry_s, extra=extra)
+
+    async def balance(self) -> Msat:
+        self._check()
+        return await super().balance()
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise WalletUnavailable("down, says the test")
 
 
 @dataclass(eq=False)
