@@ -1,0 +1,1 @@
+"""The doors for people: what talks to a customer in a chat, and the demo in the terminal."""
