@@ -20,6 +20,7 @@ from api.rate import Turnstile
 from api.route import AnyRoute
 from api.server import CannotListen, listen
 from api.service import DemoRoutes, HealthRoutes, HookRoutes, StubRoutes
+from api.sessions import SessionRoutes
 from core.app import Core, webhook_secret
 from core.config_model import Config
 from core.data_folder import operator_token, server_secret
@@ -78,6 +79,7 @@ def public_routes(
     jobs = JobRoutes(desk=desk.jobs, clock=desk.clock, stopping=stopping, public_url=public_url)
     routes = [
         *jobs.table(),
+        *SessionRoutes(desk).table(),
         *PageRoutes.of(info, url=public_url or f"http://{config.server.listen}").table(),
         *HealthRoutes(desk).table(),
     ]

@@ -16,7 +16,7 @@ from core.values.states import ErrorCode, State
 REQUEST_CHARS_MAX = 16_000
 
 
-def _plain_integer(value: object) -> object:
+def plain_integer(value: object) -> object:
     """The integer that a query parameter spells without sign, point or exponent."""
     return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value) else value
 
@@ -28,7 +28,7 @@ Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 JobId = Annotated[str, Field(pattern="^job_[0-9A-HJKMNP-TV-Z]{26}$")]
 RefundId = Annotated[str, Field(pattern="^rfd_[0-9A-HJKMNP-TV-Z]{26}$")]
 RequestText = Annotated[str, Field(min_length=1, max_length=REQUEST_CHARS_MAX)]
-WaitSeconds = Annotated[int, Field(ge=0, le=60), BeforeValidator(_plain_integer)]
+WaitSeconds = Annotated[int, Field(ge=0, le=60), BeforeValidator(plain_integer)]
 Note = Annotated[str, Field(max_length=512)]
 
 

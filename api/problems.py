@@ -112,7 +112,7 @@ def problem_of_http(error: web.HTTPException) -> Problem:
 def respond(problem: Problem, request_id: str) -> web.Response:
     """The answer that carries this problem."""
     kind = problem.kind
-    headers = {"Cache-Control": "no-store", **problem.headers}
+    headers = {"Cache-Control": "no-store", "X-Request-Id": request_id, **problem.headers}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)
     return web.Response(

@@ -126,6 +126,7 @@ class Connection(RequestHandler):
         code = "invalid_request" if status < 500 else "internal"
         detail = "This is not a request that HTTP/1.1 knows."
         response = respond(Problem(code, detail), request_id_for(""))
+        response.headers["Server"] = "boltwork"  # else aiohttp tells its version
         response.force_close()
         return response
 

@@ -7,6 +7,7 @@ Source: the Idempotency-Key draft of the IETF's HTTPAPI group.
 
 from dataclasses import dataclass
 
+from core.books.processes import ALIVE_MS
 from core.store.port import Tx
 
 KEPT_MS = 24 * 3600 * 1000
@@ -45,14 +46,17 @@ Claim = Receipt | StoredAnswer | KeyReused | KeyRunning
 async def claim(tx: Tx, receipt: Receipt, now_ms: int) -> Claim:
     """Claim the key of `receipt`; the receipt itself comes back where the request is new."""
     row = await tx.one(
-        "SELECT k.fingerprint, k.state, k.answer, k.expires_at_ms, p.process_id AS alive"
-        " FROM idempotency_keys k LEFT JOIN processes p ON p.process_id = k.owner"
+        "SELECT k.fingerprint, k.state, k.answer, k.owner, k.expires_at_ms, p.process_id AS alive"
+        " FROM idempotency_keys k"
+        " LEFT JOIN processes p ON p.process_id = k.owner AND p.seen_at_ms > :since_ms"
         " WHERE k.principal = :principal AND k.key = :key",
         principal=receipt.principal,
         key=receipt.key,
+        since_ms=now_ms - ALIVE_MS,
     )
     if row is not None and row["expires_at_ms"] > now_ms:
-        if row["state"] == "running" and row["alive"] is not None:
+        is_alive = row["alive"] is not None or row["owner"] == receipt.owner
+        if row["state"] == "running" and is_alive:
             return KeyRunning() if row["fingerprint"] == receipt.fingerprint else KeyReused()
         if row["state"] == "stored":
             same = row["fingerprint"] == receipt.fingerprint

@@ -87,6 +87,10 @@ class SessionDesk:
         made = await self.till.make_invoice(session_id, amount, kind="deposit")
         return await self.store.write(self._open, session_id, made, client, keep)
 
+    async def check(self, session_id: str, bearer: Bearer, right: Right) -> str:
+        """The id of the bearer's own session. Raises Unauthorized, NotFound, Forbidden."""
+        return await self.store.read(own, session_id, bearer, right)
+
     async def session(self, session_id: str, bearer: Bearer) -> Session:
         """The session as its customer sees it. Raises Unauthorized, NotFound, Forbidden."""
         return await self.store.read(self._view, session_id, bearer)

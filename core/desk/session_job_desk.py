@@ -64,6 +64,10 @@ class SessionJobDesk:
 
         return await self.till.sell(attempt, bearer, client=client)
 
+    async def check(self, job_id: str, bearer: Bearer) -> None:
+        """Raise Unauthorized, NotFound or Forbidden where this is no job to spend on."""
+        await self.store.read(session_jobs.own_job, job_id, bearer)
+
     async def accept(
         self, job_id: str, bearer: Bearer, *, client: str, keep: Keep[Job] | None = None
     ) -> Job:

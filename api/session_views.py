@@ -1,0 +1,126 @@
+"""The core's sessions in the words of the wire, and back."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from api import session_models as models
+from api.views import invoice_view, job_view
+from core.books.credentials import Credential
+from core.books.jobs import Job
+from core.books.ledger import Entry
+from core.books.sessions import Session
+from core.desk.session_desk import TokenOrder
+from core.values.clock import rfc3339
+from core.values.errors import InvalidRequest
+from core.values.ids import id_from_bytes
+
+
+def session_view(session: Session, now_ms: int) -> models.Session:
+    """A session as its customer sees it."""
+    assert session.state != "ended", "nobody has a credential for a session that has ended"
+    return models.Session(
+        session_id=session.session_id,
+        state=session.state,
+        balance_msat=session.balance,
+        held_msat=session.held,
+        spent_msat=session.spent,
+        deposited_msat=session.deposited,
+        open_invoices=[invoice_view(invoice, now_ms) for invoice in session.open_invoices],
+        created_at=rfc3339(session.created_at_ms),
+        expires_at=None,
+    )
+
+
+def entries_view(session_id: str, entries: Sequence[Entry], limit: int) -> models.EntryPage:
+    """A page of the ledger; `entries` may hold one more than `limit`, which is the next page's."""
+    shown = entries[:limit]
+    more = len(entries) > limit
+    return models.EntryPage(
+        items=[_entry(session_id, entry) for entry in shown],
+        next_cursor=to_cursor(str(shown[-1].number)) if more else None,
+    )
+
+
+def jobs_view(jobs: Sequence[Job], limit: int, now_ms: int) -> models.JobPage:
+    """A page of jobs; `jobs` may hold one more than `limit`."""
+    shown = jobs[:limit]
+    more = len(jobs) > limit
+    last = to_cursor(f"{shown[-1].created_at_ms} {shown[-1].job_id}") if more else None
+    return models.JobPage(items=[job_view(job, now_ms) for job in shown], next_cursor=last)
+
+
+def tokens_view(tokens: Sequence[Credential]) -> models.TokenPage:
+    """All tokens that the asking one reaches."""
+    items = [
+        models.TokenInfo(token_id=token.name, label=token.label, caveats=list(token.caveats))
+        for token in reversed(tokens)
+    ]
+    return models.TokenPage(items=items, next_cursor=None)
+
+
+def token_order(fields: models.TokenOrder) -> TokenOrder:
+    """The order that these fields give. Raises InvalidRequest."""
+    return TokenOrder(
+        label=fields.label,
+        budget_msat=fields.budget_msat,
+        max_request_msat=fields.max_request_msat,
+        expires_at_s=None if fields.expires_at is None else _unix_s(fields.expires_at),
+        models=fields.models,
+        rights=fields.rights,
+    )
+
+
+def entries_before(cursor: str | None) -> int | None:
+    """Where a page of the ledger goes on. Raises InvalidRequest."""
+    if cursor is None:
+        return None
+    text = _from_cursor(cursor)
+    if not (text.isascii() and text.isdigit() and len(text) < 18):
+        raise InvalidRequest("This cursor is not one of ours.", pointer="/cursor")
+    return int(text)
+
+
+def jobs_before(cursor: str | None) -> tuple[int, str] | None:
+    """Where a page of jobs goes on. Raises InvalidRequest."""
+    if cursor is None:
+        return None
+    created, _, job_id = _from_cursor(cursor).partition(" ")
+    if not (created.isascii() and created.isdigit() and len(created) < 18):
+        raise InvalidRequest("This cursor is not one of ours.", pointer="/cursor")
+    return int(created), job_id
+
+
+def to_cursor(place: str) -> str:
+    """A place in a list, opaque."""
+    return base64.urlsafe_b64encode(place.encode()).rstrip(b"=").decode()
+
+
+def _from_cursor(cursor: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        raise InvalidRequest("This cursor is not one of ours.", pointer="/cursor") from None
+
+
+def _entry(session_id: str, entry: Entry) -> models.Entry:
+    name = hashlib.sha256(f"{session_id} {entry.number}".encode()).digest()
+    return models.Entry(
+        entry_id=id_from_bytes("ent", name),
+        at=rfc3339(entry.at_ms),
+        kind=entry.kind,
+        amount_msat=entry.amount,
+        balance_msat=entry.balance,
+        ref=entry.ref,
+    )
+
+
+def _unix_s(moment: str) -> int:
+    try:
+        at = datetime.fromisoformat(moment)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None or "T" not in moment.upper():
+        raise InvalidRequest("This must be a time as RFC 3339 writes it.", pointer="/expiresAt")
+    return int(at.astimezone(UTC).timestamp())
