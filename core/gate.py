@@ -5,6 +5,7 @@ asking for it is instant and costs an outside party nothing.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -19,6 +20,8 @@ from core.wallets.port import Wallet
 
 LOOK_S = 10.0
 LOOK_AGAIN_S = 1.0  # while somebody is not ready
+
+_SERVES: Mapping[str, str] = {"settler": "wallet", "worker": "model"}
 
 log = structlog.get_logger(__name__)
 
@@ -65,8 +68,11 @@ class Health:
             await self.clock.sleep(LOOK_AGAIN_S if not_ready else LOOK_S)
 
     def not_ready(self) -> list[str]:
-        """Who is not ready: database, wallet, model, draining, or a loop by its name."""
-        names = set(self._not_ready | self.supervisor.down)
+        """Who is not ready: database, wallet, model, draining; a loop that is down by whom it serves."""
+        names = {
+            *self._not_ready,
+            *(_SERVES.get(loop, "database") for loop in self.supervisor.down),
+        }
         if self.gate.is_draining:
             names.add("draining")
         return sorted(names)
