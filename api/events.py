@@ -45,13 +45,13 @@ async def send_changes(
             await asyncio.wait(
                 [stop, change], timeout=keep_alive_s, return_when=asyncio.FIRST_COMPLETED
             )
-            if not change.done():
+            if change.done():
+                if (changed := change.result()) is None:
+                    break
+                await _write(response, _event(changed, clock))
+                change = asyncio.ensure_future(anext(changes, None))
+            elif not stop.done():
                 await _write(response, b": keep-alive\n\n")
-                continue
-            if (changed := change.result()) is None:
-                break
-            await _write(response, _event(changed, clock))
-            change = asyncio.ensure_future(anext(changes, None))
     finally:
         stop.cancel()
         change.cancel()

@@ -162,6 +162,8 @@ async def test_what_is_no_http_gets_a_problem_and_the_door():
 
     assert "400 Bad Request" in head
     assert "application/problem+json" in head
+    assert "X-Request-Id: " in head
+    assert "aiohttp" not in head
     assert b'"code":"invalid_request"' in body
 
 
