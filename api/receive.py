@@ -17,6 +17,7 @@ from core.values.errors import InvalidRequest
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BODY_S: Final = 20.0
+FAULTS_MAX: Final = 20  # a small body can be wrong in thousands of places
 
 
 class NoFields(Incoming):
@@ -79,7 +80,8 @@ def _validate(model: type[M], value: object) -> M:
         return model.model_validate(value)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
-    raise InvalidFields(tuple(Fault(pointer_to(*each["loc"]), each["msg"]) for each in faults))
+    told = [Fault(pointer_to(*each["loc"]), each["msg"]) for each in faults[:FAULTS_MAX]]
+    raise InvalidFields(tuple(told))
 
 
 def _too_large(bytes_max: int) -> Refusal:

@@ -113,6 +113,13 @@ async def test_what_is_no_sound_json_object_is_a_400(shop, raw):
     assert (answer.status, answer.code) == (400, "invalid_request")
 
 
+async def test_a_body_that_is_wrong_everywhere_gets_a_short_answer(shop):
+    answer = await shop.post("/jobs", json={"request": "x", **{f"f{n}": 0 for n in range(5000)}})
+
+    assert answer.status == 400
+    assert len(answer.json["errors"]) == 20
+
+
 async def test_the_longest_request_is_taken_in_any_script(shop):
     answer = await shop.post(
         "/jobs",
