@@ -3,6 +3,7 @@
 Every page works without scripts but the documentation, whose scripts are our own files.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -169,8 +170,9 @@ def _bots(info: Info) -> str:
 
 def _errors() -> str:
     rows = "\n".join(
-        f'<tr id="{code}"><td><code>{code}</code></td><td class="number">{kind.status}</td>'
-        f"<td><b>{escape(kind.title)}.</b> {escape(kind.remedy)}</td></tr>"
+        f'<tr id="{code}"><td><code>{code.replace("_", "_<wbr>")}</code></td>'
+        f'<td class="number">{kind.status}</td>'
+        f"<td><b>{escape(kind.title)}.</b> {_as_code(escape(kind.remedy))}</td></tr>"
         for code, kind in KINDS.items()
     )
     return (
@@ -178,6 +180,11 @@ def _errors() -> str:
         '<div class="scroll"><table><tr><th>code</th><th class="number">status</th>'
         f"<th>what it means, what to do</th></tr>{rows}</table></div>"
     )
+
+
+def _as_code(text: str) -> str:
+    """The text with what stands between backticks marked as code."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", text)
 
 
 def _sats(msat: int) -> str:
