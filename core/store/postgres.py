@@ -5,22 +5,21 @@ database queue. So transactions are serial, as they are on SQLite, and nothing i
 Optimistic SERIALIZABLE batches were tried: two busy processes deadlocked on one another's rows and
 fell from 2,100 debits a second to 90 (1,000 accounts, 64 callers each).
 
-Commits announce their topics by NOTIFY, so that waiters in every process wake. The SQL is the text
-that SQLite runs, with `:name` turned into `$n`.
+Round trips are what a batch costs, so the plain INSERTs of a batch travel together: that doubled
+the debits of 64 callers. Commits announce their topics by NOTIFY, so that waiters in every process
+wake.
 """
 
 import asyncio
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
-from functools import cache
 from typing import Any, cast
 
 import asyncpg
 import structlog
 
 from core.store.bulletin import Bulletin
+from core.store.dialect import Statement, translate
 from core.store.migrate import HISTORY, Migration, as_statements, check_history, for_postgres
 from core.store.port import P, R, Row, TxFunction
 from core.store.pump import Declined, Done, Outcome, Pending, Pump
@@ -41,7 +40,6 @@ _SERVER_SETTINGS = {
     "idle_in_transaction_session_timeout": "10000",  # a process that froze loses its turn
 }
 
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _GONE = (
     OSError,
     TimeoutError,
@@ -55,20 +53,58 @@ _GONE = (
 log = structlog.get_logger(__name__)
 
 
-class PostgresTx:
-    """A transaction on one connection."""
+class Later:
+    """The plain INSERTs of a batch that are yet to be sent: many rows in one round trip.
 
-    __slots__ = ("_connection", "has_written", "topics")
+    They wait until a statement names their table, or for the end of the batch. What they return is
+    known before, and when one fails the batch runs again, each member alone and nothing later.
+    """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._rows: dict[str, list[list[object]]] = {}
+        self._tables: set[str] = set()
+
+    def add(self, statement: Statement, table: str, values: list[object]) -> None:
+        """Keep a row for later."""
+        self._rows.setdefault(statement.text, []).append(values)
+        self._tables.add(table)
+
+    async def send_before(self, statement: Statement) -> None:
+        """Send what `statement` could see."""
+        if not self._tables.isdisjoint(statement.words):
+            await self.send()
+
+    async def send(self) -> None:
+        """Send everything."""
+        for text, rows in self._rows.items():
+            await self._connection.executemany(text, rows)
+        self._rows.clear()
+        self._tables.clear()
+
+
+class PostgresTx:
+    """A transaction on one connection; without `later`, each statement is sent at once."""
+
+    __slots__ = ("_connection", "_later", "has_written", "topics")
+
+    def __init__(self, connection: Any, later: Later | None = None) -> None:
+        self._connection = connection
+        self._later = later
         self.topics: list[str] = []
         self.has_written = False
 
     async def run(self, sql: str, **params: object) -> int:
         """Execute an INSERT, UPDATE or DELETE; return how many rows it changed."""
         statement = translate(sql)
-        status: str = await self._connection.execute(statement.text, *statement.order(params))
+        values = statement.order(params)
+        if self._later is not None:
+            if statement.inserts_into is not None:
+                self._later.add(statement, statement.inserts_into, values)
+                self.has_written = True
+                return 1
+            await self._later.send_before(statement)
+        status: str = await self._connection.execute(statement.text, *values)
         changed = int(status.rsplit(" ", 1)[-1])
         self.has_written = self.has_written or changed > 0
         return changed
@@ -81,6 +117,8 @@ class PostgresTx:
     async def all(self, sql: str, **params: object) -> list[Row]:
         """All rows."""
         statement = translate(sql)
+        if self._later is not None:
+            await self._later.send_before(statement)
         rows = await self._connection.fetch(statement.text, *statement.order(params))
         self.has_written = self.has_written or (bool(rows) and not statement.is_query)
         return cast("list[Row]", rows)
@@ -186,34 +224,6 @@ class Ear:
         self._bulletin.wake_all()  # what was announced meanwhile was not heard
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A statement in PostgreSQL's words."""
-
-    text: str
-    names: tuple[str, ...]
-    is_query: bool
-
-    def order(self, params: Mapping[str, object]) -> list[object]:
-        """The parameters in the order of `$1`, `$2`, ..."""
-        return [params[name] for name in self.names]
-
-
-@cache
-def translate(sql: str) -> Statement:
-    """The statement with `$n` for `:name`; a conditional comment `/*pg ... */` is opened."""
-    names: list[str] = []
-
-    def number(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in names:
-            names.append(name)
-        return f"${names.index(name) + 1}"
-
-    text = _PARAMETER.sub(number, re.sub(r"/\*pg (.*?)\*/", r"\1", sql))
-    return Statement(text, tuple(names), is_query=text.lstrip().startswith("SELECT"))
-
-
 def _pool(dsn: str, *, size: int) -> Any:
     return asyncpg.create_pool(
         dsn,
@@ -236,7 +246,7 @@ async def _write_batch(connection: Any, batch: Sequence[Pending]) -> list[Outcom
     assert not connection.is_in_transaction(), "the pool rolls back what was cut off"
     try:
         await connection.execute(_BEGIN)
-        outcomes = [await _run_member(connection, pending) for pending in batch]
+        outcomes = await _run_members(connection, batch)
         status = await connection.execute(f"{_notices(outcomes)}COMMIT")
     finally:
         if not connection.is_closed() and connection.is_in_transaction():
@@ -246,8 +256,16 @@ async def _write_batch(connection: Any, batch: Sequence[Pending]) -> list[Outcom
     return outcomes
 
 
-async def _run_member(connection: Any, pending: Pending) -> Outcome:
-    tx = PostgresTx(connection)
+async def _run_members(connection: Any, batch: Sequence[Pending]) -> list[Outcome]:
+    if len(batch) == 1:  # perhaps because its batch failed: now exactly as it is written
+        return [await _run_member(PostgresTx(connection), batch[0])]
+    later = Later(connection)
+    outcomes = [await _run_member(PostgresTx(connection, later), pending) for pending in batch]
+    await later.send()
+    return outcomes
+
+
+async def _run_member(tx: PostgresTx, pending: Pending) -> Outcome:
     try:
         value = await pending.start(tx)
     except Refused as refusal:

@@ -105,6 +105,29 @@ async def test_a_refusal_that_wrote_nothing_does_not_run_its_batch_again(till: S
     assert runs == 1
 
 
+async def test_a_function_sees_what_it_and_those_before_it_in_the_batch_have_written(till: Store):
+    async def open_and_look(tx: Tx, name: str) -> tuple[int, int]:
+        await open_account(tx, name, 5)
+        row = await tx.one("SELECT COUNT(*) AS number FROM accounts")
+        assert row is not None
+        return row["number"], await balance(tx, name)
+
+    seen = await asyncio.gather(*(till.write(open_and_look, name) for name in "abc"))
+
+    assert seen == [(1, 5), (2, 5), (3, 5)]
+
+
+async def test_a_row_that_is_there_already_fails_its_own_insert_only(till: Store):
+    names = ["alice", "bob", "alice", "carol"]
+
+    outcomes = await asyncio.gather(
+        *(till.write(open_account, name, 5) for name in names), return_exceptions=True
+    )
+
+    assert [outcome is None for outcome in outcomes] == [True, True, False, True]
+    assert [await till.read(balance, name) for name in ("alice", "bob", "carol")] == [5, 5, 5]
+
+
 async def test_writes_run_in_the_order_in_which_they_were_asked_for(till: Store):
     await asyncio.gather(*(till.write(note, number) for number in range(1_000, 0, -1)))
 

@@ -10,7 +10,7 @@ import pytest
 
 from core.store.bulletin import Bulletin
 from core.store.port import Tx
-from core.store.postgres import PostgresStore, translate
+from core.store.postgres import PostgresStore
 from core.values.errors import DatabaseUnavailable
 from tests.conftest import NOW_MS, Database
 from tests.postgres_server import PrivateServer, private_server
@@ -263,21 +263,6 @@ async def test_what_was_acknowledged_survives_a_crash_of_the_server(own_server):
     store = await open_till(dsn)
     assert set(told) <= set(await store.read(notes))
     await store.aclose()
-
-
-@pytest.mark.parametrize(
-    ("sql", "text", "names"),
-    [
-        ("SELECT :a, :b, :a", "SELECT $1, $2, $1", ("a", "b")),
-        ("SELECT CAST(:a AS BIGINT), b::text", "SELECT CAST($1 AS BIGINT), b::text", ("a",)),
-        ("SELECT 1 LIMIT 1 /*pg FOR UPDATE */", "SELECT 1 LIMIT 1 FOR UPDATE ", ()),
-        ("SELECT 'kind:name', :a_1", "SELECT 'kind:name', $1", ("a_1",)),
-    ],
-)
-def test_a_statement_is_put_into_postgresqls_words(sql: str, text: str, names: tuple[str, ...]):
-    statement = translate(sql)
-
-    assert (statement.text, statement.names) == (text, names)
 
 
 async def cut_listeners(tx: Tx) -> None:
