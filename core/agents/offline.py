@@ -8,7 +8,7 @@ measures the answer itself, and a request is accepted only if its answer fits.
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime
 
-from core.agents.port import Delta, Message, Model, Usage, Verdict
+from core.agents.port import Completion, Delta, Message, Model, Usage, Verdict
 from core.agents.tools.about import NATURE, introduce, refuse
 from core.agents.tools.arithmetic import calculate
 from core.agents.tools.bases import change_base
@@ -75,14 +75,17 @@ class OfflineAgent:
         self, model: Model, messages: Sequence[Message], *, max_output_tokens: int
     ) -> AsyncIterator[Delta | Usage]:
         """The answer to the last user message; what it cannot do is answered by saying so."""
-        questions = [message.content for message in messages if message.role == "user"]
-        outcome = self._worked_out(questions[-1] if questions else "")
-        text = outcome.text if isinstance(outcome, Done) else outcome.why
-        text = _cut(text, min(max_output_tokens, model.max_output_tokens))
-        for start in range(0, len(text), _PIECE_CHARS):
-            yield Delta(text[start : start + _PIECE_CHARS])
-        asked = (storable(message.content) for message in messages)
-        yield Usage(estimated_tokens(*asked), estimated_tokens(text))
+        done = await self.complete(model, messages, max_output_tokens=max_output_tokens)
+        for piece in pieces_of(done.text):
+            yield Delta(piece)
+        yield done.usage
+
+    async def complete(
+        self, model: Model, messages: Sequence[Message], *, max_output_tokens: int
+    ) -> Completion:
+        """The same answer in one piece."""
+        text = cut(self.answer(messages), min(max_output_tokens, model.max_output_tokens))
+        return Completion(text, usage_of(messages, text))
 
     async def ready(self) -> bool:
         """There is nothing that could be away."""
@@ -90,6 +93,12 @@ class OfflineAgent:
 
     async def aclose(self) -> None:
         """There is nothing to close."""
+
+    def answer(self, messages: Sequence[Message]) -> str:
+        """The whole answer to the last user message."""
+        questions = [message.content for message in messages if message.role == "user"]
+        outcome = self._worked_out(questions[-1] if questions else "")
+        return outcome.text if isinstance(outcome, Done) else outcome.why
 
     def _worked_out(self, request: str) -> Done | Cannot:
         for task in readings(request):
@@ -102,12 +111,24 @@ class OfflineAgent:
         return Cannot(f"No tool here fits this request. {NATURE} {_HINT}")
 
 
+def cut(text: str, tokens: int) -> str:
+    """As much of a text as so many tokens hold."""
+    return text.encode()[: BYTES_PER_TOKEN * tokens].decode("utf-8", "ignore")
+
+
+def pieces_of(text: str) -> list[str]:
+    """A text as a stream sends it."""
+    return [text[at : at + _PIECE_CHARS] for at in range(0, len(text), _PIECE_CHARS)]
+
+
+def usage_of(messages: Sequence[Message], text: str) -> Usage:
+    """What this answer to these messages took."""
+    asked = (storable(message.content) for message in messages)
+    return Usage(estimated_tokens(*asked), estimated_tokens(text))
+
+
 def _checked(done: Done) -> Done | Cannot:
     text = storable(done.text)
     if not text.strip():
         return Cannot(f"Nothing would be left of that text. {NATURE} {_HINT}")
     return Done(done.what, text)
-
-
-def _cut(text: str, tokens: int) -> str:
-    return text.encode()[: BYTES_PER_TOKEN * tokens].decode("utf-8", "ignore")

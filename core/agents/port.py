@@ -4,7 +4,7 @@ An agent knows no money and no jobs. Whatever it says is data: the price comes f
 `core/values/pricing.py`, never from an agent's words.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -55,6 +55,14 @@ class Usage:
     output_tokens: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer, and what it took."""
+
+    text: str
+    usage: Usage
+
+
 class AgentFault(Exception):
     """The agent gave no usable answer. `retry` says whether another attempt may help.
 
@@ -69,6 +77,19 @@ class AgentFault(Exception):
 
 class BadVerdict(AgentFault):
     """The upstream answered an evaluation with something that is no verdict."""
+
+
+class UpstreamAway(AgentFault):
+    """The upstream cannot serve now: away, overloaded, silent, or it does not let us in.
+
+    `retry_after_s` is when it said that it can again.
+    """
+
+    def __init__(
+        self, reason: str, *, retry: bool = True, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(reason, retry=retry)
+        self.retry_after_s = retry_after_s
 
 
 class Agent(Protocol):
@@ -91,8 +112,34 @@ class Agent(Protocol):
         """
         ...
 
+    async def complete(
+        self, model: Model, messages: Sequence[Message], *, max_output_tokens: int
+    ) -> Completion:
+        """One work call whose answer comes whole. Raises AgentFault."""
+        ...
+
     async def ready(self) -> bool:
         """Whether the upstream can be reached, asked in a way that costs nothing."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        ...
+
+
+class Relay(Protocol):
+    """Carries chat completions in OpenAI's form to the upstream and back, as bytes.
+
+    One call is one model run. What comes back is not understood here: only an answer with status
+    200 that came whole counts. Raises AgentFault, UpstreamAway where nobody could serve.
+    """
+
+    async def plain(self, body: bytes) -> bytes:
+        """The whole answer."""
+        ...
+
+    def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
+        """The answer as it comes, cut anywhere; closing the generator stops the upstream."""
         ...
 
     async def aclose(self) -> None:

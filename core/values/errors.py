@@ -111,7 +111,7 @@ class Unavailable(BoltworkError):
     """Somebody cannot serve now; no money was taken and nothing half made is visible."""
 
     code = "internal"
-    retry_after_s: ClassVar[int] = 5
+    retry_after_s: int | None = 5
 
     def __init__(self, reason: str, detail: str = "Please try again in a moment.") -> None:
         super().__init__(detail)
@@ -128,9 +128,14 @@ class WalletUnavailable(Unavailable):
 
 
 class ModelUnavailable(Unavailable):
-    """The model cannot be reached now."""
+    """The model cannot be reached now; `retry_after_s` is when it said that it can be again."""
 
     code = "model_unavailable"
+
+    def __init__(self, reason: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(reason)
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
 
 
 class DatabaseUnavailable(Unavailable):

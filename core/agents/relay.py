@@ -1,0 +1,101 @@
+"""The relay to an OpenAI-compatible upstream: bytes out, bytes back, over aiohttp.
+
+The second road to the model. Typed events of the SDK cost 13 times more CPU for each chunk than
+bytes do (measured), so requests that are OpenAI's on both ends go through here, and nothing of
+them is understood. One call is one model run: nothing is repeated, no redirect is followed.
+
+Fault reasons carry statuses only: upstreams echo keys and prompts in their messages.
+"""
+
+import re
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from core.agents.port import AgentFault, UpstreamAway
+
+CONNECT_S: Final = 10.0
+# Servers close idle connections after 5 s and more (uvicorn's default); a call that meets such an
+# end is lost, for nobody can tell whether the model has run.
+IDLE_S: Final = 4.0
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+RETRY_AFTER_MAX_S: Final = 3_600
+_SECONDS: Final = re.compile(r"[0-9]{1,6}")
+
+# The upstream says that the request itself is at fault; asking again changes nothing.
+_REFUSALS: Final = frozenset({400, 404, 405, 411, 413, 414, 415, 422, 431, 451})
+
+
+class HttpRelay:
+    """One upstream, over as many connections as there are calls."""
+
+    def __init__(self, *, base_url: str, api_key: str, timeout_s: float) -> None:
+        """`timeout_s` bounds the wait for the first byte, and each silence after it.
+
+        An empty `api_key` is for upstreams that want none.
+        """
+        self._url = URL(f"{base_url}/chat/completions")
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=min(timeout_s, CONNECT_S), sock_read=timeout_s
+            ),
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+
+    async def plain(self, body: bytes) -> bytes:
+        """The whole answer of one call. Raises AgentFault."""
+        pieces, size = [], 0
+        async with aclosing(self.stream(body)) as answer:
+            async for piece in answer:
+                pieces.append(piece)
+                size += len(piece)
+                if size > ANSWER_BYTES_MAX:
+                    raise AgentFault("the upstream's answer is too large", retry=False)
+        return b"".join(pieces)
+
+    async def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
+        """The answer of one call as it comes. Raises AgentFault, also after some of it."""
+        with _faults():
+            # The connection is used again where the answer was read to its end, else it is closed.
+            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+                if response.status != 200:
+                    raise _refusal(response)
+                while piece := await response.content.readany():
+                    yield piece
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+
+def _refusal(response: aiohttp.ClientResponse) -> AgentFault:
+    reason = f"the upstream answered {response.status}"
+    if response.status in _REFUSALS:
+        return AgentFault(reason, retry=False)
+    told = response.headers.get("Retry-After", "")
+    seconds = min(int(told), RETRY_AFTER_MAX_S) if _SECONDS.fullmatch(told) else None
+    return UpstreamAway(reason, retry_after_s=seconds)
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Turn what goes wrong on the way into an AgentFault."""
+    try:
+        yield
+    except TimeoutError:  # aiohttp's own timeouts are of this class too
+        raise UpstreamAway("the upstream did not answer in time") from None
+    except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError) as fault:
+        raise UpstreamAway(f"the upstream cannot be reached ({type(fault).__name__})") from None
+    except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError):
+        raise AgentFault("the connection to the upstream broke") from None
+    except aiohttp.ClientError:
+        raise AgentFault("the upstream answered something that is no HTTP") from None
