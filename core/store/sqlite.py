@@ -119,15 +119,6 @@ class SqliteStore:
         work.add_done_callback(lambda _: self._readers.put_nowait(reader))
         return cast("R", await asyncio.shield(work))
 
-    async def backup(self, target: Path) -> None:
-        """Copy the whole database into one file, live, by SQLite's own backup interface."""
-        async with aiosqlite.connect(target) as copy:
-            reader = await self._readers.get()
-            try:
-                await reader.backup(copy)
-            finally:
-                self._readers.put_nowait(reader)
-
     async def aclose(self) -> None:
         """Finish what has begun, then close all connections."""
         await self._pump.aclose()

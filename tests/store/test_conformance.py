@@ -5,12 +5,14 @@ import asyncio
 import asyncpg
 import pytest
 
+from core.store.migrate import Migration
 from core.store.port import Store, Tx
 from core.values.errors import DatabaseUnavailable, Refused, ShuttingDown
 from tests.conftest import Database
 from tests.store.till import (
     SCHEMA,
     NotEnough,
+    account_names,
     balance,
     debit,
     note,
@@ -106,15 +108,50 @@ async def test_a_refusal_that_wrote_nothing_does_not_run_its_batch_again(till: S
 
 
 async def test_a_function_sees_what_it_and_those_before_it_in_the_batch_have_written(till: Store):
-    async def open_and_look(tx: Tx, name: str) -> tuple[int, int]:
+    async def open_and_look(tx: Tx, name: str) -> list[str]:
         await open_account(tx, name, 5)
-        row = await tx.one("SELECT COUNT(*) AS number FROM accounts")
-        assert row is not None
-        return row["number"], await balance(tx, name)
+        return await account_names(tx)
 
     seen = await asyncio.gather(*(till.write(open_and_look, name) for name in "abc"))
 
-    assert seen == [(1, 5), (2, 5), (3, 5)]
+    assert seen == [["a"], ["a", "b"], ["a", "b", "c"]]
+
+
+async def test_a_refusal_after_a_row_was_added_keeps_neither_it_nor_harms_the_batch(till: Store):
+    async def add_and_refuse(tx: Tx) -> None:
+        await open_account(tx, "alice", 5)
+        raise Refused("too late")
+
+    outcomes = await asyncio.gather(
+        till.write(add_and_refuse), till.write(open_account, "bob", 5), return_exceptions=True
+    )
+
+    assert isinstance(outcomes[0], Refused)
+    assert await till.read(account_names) == ["bob"]
+
+
+async def test_rows_that_refer_to_one_another_are_added_in_the_order_of_the_function(
+    empty_database: Database,
+):
+    schema = """
+CREATE TABLE jobs (job_id INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE steps (step_id INTEGER PRIMARY KEY, job_id INTEGER REFERENCES jobs (job_id)) STRICT;
+"""
+    store = await empty_database.open([Migration(1, "0001_steps.sql", schema)])
+
+    async def add(tx: Tx, number: int) -> None:
+        step = "INSERT INTO steps (step_id, job_id) VALUES (:step_id, :job_id)"
+        await tx.run(step, step_id=2 * number, job_id=None)
+        await tx.run("INSERT INTO jobs (job_id) VALUES (:job_id)", job_id=number)
+        await tx.run(step, step_id=2 * number + 1, job_id=number)
+
+    async def count(tx: Tx) -> int:
+        return len(await tx.all("SELECT step_id FROM steps"))
+
+    await asyncio.gather(*(store.write(add, number) for number in range(10)))
+
+    assert await store.read(count) == 20
+    await store.aclose()
 
 
 async def test_a_row_that_is_there_already_fails_its_own_insert_only(till: Store):

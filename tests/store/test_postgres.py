@@ -244,6 +244,11 @@ async def test_a_server_that_is_not_there_refuses_the_start(own_server):
     own_server.start()
 
 
+async def test_an_address_that_cannot_be_read_is_not_a_database_that_is_away():
+    with pytest.raises(ValueError, match="DSN"):
+        await open_till("mysql://127.0.0.1/boltwork")
+
+
 async def test_what_was_acknowledged_survives_a_crash_of_the_server(own_server):
     dsn = own_server.server.dsn_of(await own_server.server.create())
     program = await asyncio.create_subprocess_exec(

@@ -15,6 +15,7 @@ from core.store.bulletin import Bulletin
 from core.store.migrate import Migration
 from core.store.port import Tx
 from core.store.sqlite import SqliteStore
+from core.store.sqlite_file import copy_database
 from core.values.errors import DatabaseUnavailable
 from tests.conftest import NOW_MS, Database
 from tests.store.till import SCHEMA, balance, note, notes, open_account
@@ -171,7 +172,7 @@ async def test_what_was_acknowledged_survives_a_kill(sqlite_database, acknowledg
 
 
 async def test_a_live_copy_is_one_file_that_holds_everything_acknowledged_before(
-    till, tmp_path: Path
+    till, sqlite_database, tmp_path: Path
 ):
     acknowledged: list[int] = []
     enough, copied = asyncio.Event(), asyncio.Event()
@@ -190,7 +191,8 @@ async def test_a_live_copy_is_one_file_that_holds_everything_acknowledged_before
 
     (tmp_path / "copy").mkdir()
     before = set(acknowledged)
-    await till.backup(tmp_path / "copy" / "boltwork.db")
+    path = sqlite_database.data_dir / "boltwork.db"
+    await asyncio.to_thread(copy_database, path, tmp_path / "copy" / "boltwork.db")
     copied.set()
     await asyncio.gather(*writers)
 

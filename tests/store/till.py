@@ -65,6 +65,10 @@ async def balance(tx: Tx, name: str) -> int:
     return int(row["balance"])
 
 
+async def account_names(tx: Tx) -> list[str]:
+    return [row["name"] for row in await tx.all("SELECT name FROM accounts ORDER BY name")]
+
+
 async def note(tx: Tx, note_id: int, body: str | None = None, data: bytes | None = None) -> None:
     """Write a note that remembers how many were there before it."""
     await tx.run(
