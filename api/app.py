@@ -21,9 +21,9 @@ from api.route import AnyRoute
 from api.server import CannotListen, listen
 from api.service import DemoRoutes, HealthRoutes, HookRoutes, StubRoutes
 from api.sessions import SessionRoutes
-from core.app import Core, webhook_secret
+from core.app import Core
 from core.config_model import Config
-from core.data_folder import operator_token, server_secret
+from core.data_folder import operator_token
 from core.version import VERSION
 from core.wallets.stub import StubWallet
 
@@ -89,7 +89,7 @@ def public_routes(
         case StubWallet() as stub:
             routes += StubRoutes(stub).table()
         case _:
-            routes += HookRoutes(desk, _hook_secret(config)).table()
+            routes += HookRoutes(desk, core.webhook_secret).table()
     return [*routes, openapi_route(_document([*routes, openapi_route(b"")], public_url))]
 
 
@@ -119,11 +119,6 @@ def operator_app(config: Config, metrics: Metrics) -> web.Application:
         app.middlewares.append(only_with_token(operator_token(config.server.data_dir, configured)))
     app.router.add_get("/metrics", metrics.show)
     return app
-
-
-def _hook_secret(config: Config) -> str:
-    configured = config.server.secret.get_secret_value()
-    return webhook_secret(server_secret(config.server.data_dir, configured))
 
 
 def _document(routes: Sequence[AnyRoute], public_url: str) -> bytes:

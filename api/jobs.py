@@ -2,15 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from aiohttp import web
 
 from api import models
-from api.events import Change, send_changes
+from api.events import send_changes
 from api.route import EVENTS, AnyRoute, Auth, Call, Reply, Route, answer
 from api.views import invoice_view, job_view
 from core.books.invoices import Invoice
@@ -130,7 +129,7 @@ class JobRoutes:
         changes = self.desk.job_changes(job_id, after_version=after_version)
         return await send_changes(
             call.request,
-            cast("AsyncGenerator[Change, None]", changes),
+            changes,
             clock=self.clock,
             stopping=self.stopping,
         )
@@ -138,7 +137,7 @@ class JobRoutes:
     async def renew(self, call: Call[None, None]) -> Answer:
         """Make a fresh invoice."""
         job_id = call.path_id("jobId", "job")
-        await self.desk.job(job_id)
+        await self.desk.own_job(job_id, call.needed_bearer)
         call.body()
         render = partial(_invoice, now_ms=self.clock.now_ms())
         invoice = await self.desk.renew_invoice(
@@ -149,7 +148,7 @@ class JobRoutes:
     async def cancel(self, call: Call[None, None]) -> Answer:
         """End a job at its customer's wish."""
         job_id = call.path_id("jobId", "job")
-        await self.desk.job(job_id)
+        await self.desk.own_job(job_id, call.needed_bearer)
         call.body()
         render = partial(_job, now_ms=self.clock.now_ms())
         return render(

@@ -42,6 +42,7 @@ class Core:
     wallet: Wallet
     gate: Gate
     worker: Worker
+    webhook_secret: str
 
     async def drain(self, grace_s: float) -> None:
         """Take nothing new, and let running work end within the grace."""
@@ -97,7 +98,7 @@ async def open_core(
         supervisor.start("sweep", keeper.sweep)
         supervisor.start("tidy", keeper.tidy)
         supervisor.start("health", health.run)
-        yield Core(desk, store, wallet, gate, worker)
+        yield Core(desk, store, wallet, gate, worker, webhook_secret(secret))
 
 
 async def open_store(config: Config, bulletin: Bulletin, clock: Clock) -> Store:

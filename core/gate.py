@@ -68,11 +68,12 @@ class Health:
             await self.clock.sleep(LOOK_AGAIN_S if not_ready else LOOK_S)
 
     def not_ready(self) -> list[str]:
-        """Who is not ready: database, wallet, model, draining; a loop that is down by whom it serves."""
-        names = {
-            *self._not_ready,
-            *(_SERVES.get(loop, "database") for loop in self.supervisor.down),
-        }
+        """Who is not ready: database, wallet, model, draining.
+
+        A loop that is down counts as the one whom it serves.
+        """
+        down = {_SERVES.get(loop, "database") for loop in self.supervisor.down}
+        names = set(self._not_ready | down)
         if self.gate.is_draining:
             names.add("draining")
         return sorted(names)

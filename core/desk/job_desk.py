@@ -6,7 +6,7 @@ writes one transaction. What it returns has been committed.
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
 from core.agents.port import Model
@@ -129,7 +129,7 @@ class JobDesk:
 
     async def job_changes(
         self, job_id: str, *, after_version: int | None
-    ) -> AsyncIterator[Job | WorkDelta]:
+    ) -> AsyncGenerator[Job | WorkDelta, None]:
         """Every version of a job after this one, and live text between them, until it has ended.
 
         Without `after_version` the first is the job as it is. Raises NotFound.
@@ -146,6 +146,20 @@ class JobDesk:
                 async for piece in _pieces_until(news, watcher):
                     yield piece
 
+    async def own_job(self, job_id: str, bearer: Bearer) -> Record:
+        """The job that this token belongs to, its own or that of its session, to spend on.
+
+        Raises NotFound for any other job, Unauthorized, Forbidden.
+        """
+        job = await self.store.read(job_rows.record, job_id)
+        if job.session_id is not None:
+            return await self.store.read(session_jobs.own_job, job_id, bearer)
+        if not hmac.compare_digest(job.token_id, bearer.token.token_id):
+            raise NotFound
+        if not bearer.token.caveats.allows("spend"):
+            raise Forbidden("The token lacks the right to spend.")
+        return job
+
     async def renew_invoice(
         self, job_id: str, bearer: Bearer, *, client: str, keep: Keep[Invoice] | None = None
     ) -> Invoice:
@@ -154,7 +168,7 @@ class JobDesk:
         Raises NotFound, Forbidden, WrongState, RateLimited, WalletUnavailable, ShuttingDown.
         """
         self.gate.check()
-        job = await self._own_job(job_id, bearer)
+        job = await self.own_job(job_id, bearer)
         purpose, amount = _awaited(job)
         await self._check_open_invoices(client)
         made = await self._create_invoice(job_id, purpose, amount)
@@ -169,7 +183,7 @@ class JobDesk:
 
         Raises NotFound, Forbidden, WrongState.
         """
-        await self._own_job(job_id, bearer)
+        await self.own_job(job_id, bearer)
         return await self.store.write(self._cancel, job_id, keep)
 
     async def check_order(self, order: JobOrder) -> None:
@@ -227,20 +241,6 @@ class JobDesk:
         await self.answers.keep(tx, keep, job, now_ms)
         return job
 
-    async def _own_job(self, job_id: str, bearer: Bearer) -> Record:
-        """The job that this token belongs to, its own or that of its session, to spend on.
-
-        Raises NotFound for any other job, Unauthorized, Forbidden.
-        """
-        job = await self.store.read(job_rows.record, job_id)
-        if job.session_id is not None:
-            return await self.store.read(session_jobs.own_job, job_id, bearer)
-        if not hmac.compare_digest(job.token_id, bearer.token.token_id):
-            raise NotFound
-        if not bearer.token.caveats.allows("spend"):
-            raise Forbidden("The token lacks the right to spend.")
-        return job
-
     async def _check_open_invoices(self, client: str) -> None:
         limit = self.open_invoices_per_client
         if limit and await self.store.read(invoices.count_open, client) >= limit:
@@ -269,7 +269,7 @@ def _awaited(job: Record) -> tuple[Purpose, Msat]:
     raise WrongState(f"A job that is {job.state} has nothing to be paid.")
 
 
-async def _pieces_until(news: News, watcher: Watcher) -> AsyncIterator[WorkDelta]:
+async def _pieces_until(news: News, watcher: Watcher) -> AsyncGenerator[WorkDelta, None]:
     """Live text as it comes, until there is news of the job itself."""
     heard = asyncio.ensure_future(news.wait(None))
     piece = asyncio.ensure_future(watcher.next())
