@@ -33,13 +33,6 @@ class Quote(Answered):
     output_tokens: int
 
 
-class Usage(Answered):
-    """What the work took."""
-
-    input_tokens: int
-    output_tokens: int
-
-
 class Refund(Answered):
     """Money that is owed back, or was given back."""
 
@@ -57,7 +50,6 @@ class Job(Answered):
     work_invoice: Invoice | None
     reason: str | None
     result: str | None
-    usage: Usage | None
     error_message: str | None
     refunds: list[Refund]
 
