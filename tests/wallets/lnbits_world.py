@@ -54,8 +54,10 @@ async def wallet_at(sim: SimulatedLnbits, **more: Any) -> AsyncIterator[LnbitsWa
         "timeout_s": 0.5,
     }
     wallet = LnbitsWallet(**{**settings, **more})
-    yield wallet
-    await wallet.aclose()
+    try:
+        yield wallet
+    finally:
+        await wallet.aclose()
 
 
 @asynccontextmanager
