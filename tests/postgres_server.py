@@ -5,6 +5,7 @@ server is started in a temporary folder, from Debian's binaries or else from pix
 Every test gets a database of its own, copied from a template.
 """
 
+import asyncio
 import os
 import secrets
 import socket
@@ -110,7 +111,10 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A server for as long as the block runs; not durable if it is ours, hence quick."""
     dsn = os.environ.get("TEST_POSTGRES_DSN")
     if dsn:
-        yield PostgresServer(dsn)
+        server = PostgresServer(dsn)
+        yield server
+        for name in server.templates.values():
+            asyncio.run(server.drop(name))
         return
     with private_server(settings="-c fsync=off -c full_page_writes=off") as private:
         yield private.server

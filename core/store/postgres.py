@@ -195,14 +195,22 @@ class Ear:
 
     async def listen(self) -> None:
         """Connect and listen from now on."""
-        self._connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S)
-        self._connection.add_termination_listener(self._on_loss)
-        await self._connection.add_listener(CHANNEL, self._on_payload)
+        connection = await asyncpg.connect(
+            self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+        )
+        try:
+            await connection.add_listener(CHANNEL, self._on_payload)
+        except BaseException:
+            connection.terminate()
+            raise
+        connection.add_termination_listener(self._on_loss)
+        self._connection = connection
 
     async def aclose(self) -> None:
         """Stop listening."""
         if self._again is not None:
             self._again.cancel()
+            await asyncio.wait([self._again])
         if self._connection is not None:
             self._connection.remove_termination_listener(self._on_loss)
             await self._connection.close()
@@ -219,7 +227,7 @@ class Ear:
             try:
                 await self.listen()
                 break
-            except _GONE:
+            except (*_GONE, asyncpg.PostgresError):  # until the operator has put it right
                 await asyncio.sleep(LISTEN_AGAIN_S)
         self._bulletin.wake_all()  # what was announced meanwhile was not heard
 

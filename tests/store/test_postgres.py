@@ -235,6 +235,18 @@ async def test_a_restarted_server_is_found_again_with_everything_acknowledged(ow
     await store.aclose()
 
 
+async def test_a_store_closes_while_its_server_is_away(own_server):
+    store = await open_till(own_server.server.dsn_of(await own_server.server.create()))
+    own_server.stop()
+    with pytest.raises(DatabaseUnavailable):
+        await store.write(note, 1)
+
+    async with asyncio.timeout(5):
+        await store.aclose()
+
+    own_server.start()
+
+
 async def test_a_server_that_is_not_there_refuses_the_start(own_server):
     own_server.stop()
 
