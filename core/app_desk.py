@@ -45,6 +45,7 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
     store, clock, gate = ground.store, ground.clock, health.gate
     answers = AnswerBook(
         store,
+        ground.bulletin,
         clock,
         key=derive(ground.secret, "kept answers"),
         process_id=ground.process_id,

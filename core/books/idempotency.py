@@ -5,6 +5,7 @@ A key is claimed before the work and kept with its answer in the transaction of 
 Source: the Idempotency-Key draft of the IETF's HTTPAPI group.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 from core.books.processes import ALIVE_MS
@@ -21,6 +22,16 @@ class Receipt:
     key: str
     fingerprint: bytes
     owner: str
+
+    @property
+    def place(self) -> bytes:
+        """The principal and key as one hash, which tells nothing of either."""
+        return hashlib.sha256(f"{self.principal}\n{self.key}".encode()).digest()
+
+    @property
+    def topic(self) -> str:
+        """Where it is announced that the key has its answer, or is free."""
+        return f"key:{self.place.hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,7 @@ async def keep(tx: Tx, receipt: Receipt, sealed: bytes, now_ms: int) -> None:
         expires_at_ms=now_ms + KEPT_MS,
     )
     assert kept == 1, "an answer is kept once, by the holder of the receipt"
+    tx.announce(receipt.topic)
 
 
 async def release(tx: Tx, receipt: Receipt) -> None:
@@ -91,6 +103,7 @@ async def release(tx: Tx, receipt: Receipt) -> None:
         owner=receipt.owner,
         fingerprint=receipt.fingerprint,
     )
+    tx.announce(receipt.topic)
 
 
 async def forget_expired(tx: Tx, now_ms: int) -> None:

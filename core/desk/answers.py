@@ -5,7 +5,6 @@ into the transaction of the effect; without an effect the door releases the key.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -14,11 +13,14 @@ import orjson
 
 from core.books import idempotency
 from core.books.idempotency import KeyReused, KeyRunning, Receipt, StoredAnswer
+from core.store.bulletin import Bulletin
 from core.store.port import Store, Tx
 from core.values.clock import Clock
 from core.values.seal import Seal
 
 T = TypeVar("T")
+
+LOOK_AGAIN_S = 1.0  # the one who holds the key may have died without a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,41 @@ class Keep(Generic[T]):
 class AnswerBook:
     """Kept answers, sealed with a key that the database does not know."""
 
-    def __init__(self, store: Store, clock: Clock, *, key: bytes, process_id: str) -> None:
+    def __init__(
+        self, store: Store, bulletin: Bulletin, clock: Clock, *, key: bytes, process_id: str
+    ) -> None:
         self._store = store
+        self._bulletin = bulletin
         self._clock = clock
         self._seal = Seal(key)
         self._process_id = process_id
 
     async def claim(self, principal: str, key: str, fingerprint: bytes) -> Claimed:
         """Claim a key, or get what it stands for already."""
+        return await self._claim(Receipt(principal, key, fingerprint, self._process_id))
+
+    async def claim_in_turn(
+        self, principal: str, key: str, fingerprint: bytes, *, still_there: Callable[[], bool]
+    ) -> Claimed:
+        """The same, after the first request under this key has ended.
+
+        Answers KeyRunning only where nobody is there any more to wait for that.
+        """
         receipt = Receipt(principal, key, fingerprint, self._process_id)
+        with self._bulletin.listen(receipt.topic) as news:
+            while isinstance(claimed := await self._claim(receipt), KeyRunning):
+                await news.wait(LOOK_AGAIN_S)
+                if not still_there():
+                    break
+            return claimed
+
+    async def _claim(self, receipt: Receipt) -> Claimed:
         found = await self._store.write(idempotency.claim, receipt, self._clock.now_ms())
         match found:
             case Receipt():
                 return Fresh(found)
             case StoredAnswer(sealed):
-                return _unpack(self._seal.open(sealed, _place(receipt)))
+                return _unpack(self._seal.open(sealed, receipt.place))
             case KeyReused() | KeyRunning():
                 return found
 
@@ -73,16 +95,12 @@ class AnswerBook:
         """Keep the answer to `result` in this transaction, where a key asks for it."""
         if keep is None:
             return
-        sealed = self._seal.close(_pack(keep.render(result)), _place(keep.receipt))
+        sealed = self._seal.close(_pack(keep.render(result)), keep.receipt.place)
         await idempotency.keep(tx, keep.receipt, sealed, now_ms)
 
     async def release(self, receipt: Receipt) -> None:
         """Free a key whose request had no effect; goes through though the caller is cancelled."""
         await asyncio.shield(self._store.write(idempotency.release, receipt))
-
-
-def _place(receipt: Receipt) -> bytes:
-    return hashlib.sha256(f"{receipt.principal}\n{receipt.key}".encode()).digest()
 
 
 def _pack(answer: Answer) -> bytes:

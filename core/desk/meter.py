@@ -65,8 +65,8 @@ class Meter:
         return pricing.request_cost_msat(
             self.pricing,
             prices,
-            input_tokens=_tokens(usage.input_tokens, sent),
-            output_tokens=_tokens(usage.output_tokens, made),
+            input_tokens=tokens_or_estimate(usage.input_tokens, sent),
+            output_tokens=tokens_or_estimate(usage.output_tokens, made),
             hold=hold.amount,
         )
 
@@ -94,5 +94,6 @@ class Meter:
         return charged
 
 
-def _tokens(reported: int | None, size_bytes: int) -> int:
+def tokens_or_estimate(reported: int | None, size_bytes: int) -> int:
+    """The tokens that were reported; where none were, four bytes are one token."""
     return ceil_div(size_bytes, pricing.BYTES_PER_TOKEN) if reported is None else reported

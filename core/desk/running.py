@@ -1,0 +1,37 @@
+"""Work that outlives the customer who asked for it: it belongs to the core, not to a connection."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Running:
+    """All such work of one process; tasks are kept here, for the loop itself forgets them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin, whatever becomes of the caller."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Begin and wait for the end; a caller who is cancelled leaves the work running."""
+        return await asyncio.shield(self.start(work))
+
+    async def drain(self, grace_s: float) -> None:
+        """Let all work end within the grace, then stop what is left; that cleans up behind it."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=grace_s)
+        while left := set(self._tasks):
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)
