@@ -43,7 +43,6 @@ class SessionJobDesk:
         PaymentRequired, WalletUnavailable, QueueFull, ShuttingDown.
         """
         own_id = await self.store.read(own, session_id, bearer, "spend")
-        session_jobs.check_model(bearer.token.caveats, self.jobs.model.id)
         await self.jobs.check_order(order)
         new = NewJob(
             job_id=new_id("job"),
