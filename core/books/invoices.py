@@ -97,11 +97,13 @@ async def of_account(tx: Tx, account_id: str) -> list[Invoice]:
     return [_invoice(row) for row in rows]
 
 
-async def count_open(tx: Tx, client: str) -> int:
-    """How many open invoices this client has."""
+async def count_open(tx: Tx, client: str, now_ms: int) -> int:
+    """How many invoices this client could pay now; one that has expired counts no more."""
     row = await tx.one(
-        "SELECT COUNT(*) AS n FROM invoices WHERE client = :client AND state = 'open'",
+        "SELECT COUNT(*) AS n FROM invoices"
+        " WHERE client = :client AND state = 'open' AND expires_at_ms > :now_ms",
         client=client,
+        now_ms=now_ms,
     )
     assert row is not None
     return int(row["n"])

@@ -49,13 +49,17 @@ class HoldResolved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Why money moves. The same intention always has the same `transfer_id`."""
+    """Why money moves. The same intention always has the same `transfer_id`.
+
+    `is_unspent` marks what comes back of a charge: the account has then spent less.
+    """
 
     transfer_id: str
     kind: Kind
     ref: str
     at_ms: int
     reason: str = ""
+    is_unspent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ async def transfer(tx: Tx, what: Transfer, legs: Sequence[Leg]) -> None:
     """
     assert sum(leg.amount for leg in legs) == 0, "the legs of a transfer add up to 0"
     transfer_hash = _transfer_hash(what, legs)
-    lines = [await _move(tx, leg, what.kind, transfer_hash) for leg in legs]
+    lines = [await _move(tx, leg, what, transfer_hash) for leg in legs]
     await tx.run(
         "INSERT INTO transfers (transfer_id, kind, ref, reason, at_ms, hash)"
         " VALUES (:transfer_id, :kind, :ref, :reason, :at_ms, :hash)",
@@ -289,7 +293,7 @@ class _Line:
     chain_hash: bytes | None = None
 
 
-async def _move(tx: Tx, leg: Leg, kind: Kind, transfer_hash: bytes) -> _Line:
+async def _move(tx: Tx, leg: Leg, what: Transfer, transfer_hash: bytes) -> _Line:
     if leg.account_id in HOUSE:
         return _Line()
     row = await tx.one(
@@ -309,8 +313,8 @@ async def _move(tx: Tx, leg: Leg, kind: Kind, transfer_hash: bytes) -> _Line:
         " chain_hash = :chain_hash WHERE account_id = :account_id",
         account_id=leg.account_id,
         balance=balance,
-        deposited=leg.amount if kind in {"deposit", "topup"} else 0,
-        spent=-leg.amount if kind in {"charge", "refund"} else 0,
+        deposited=leg.amount if what.kind in {"deposit", "topup"} else 0,
+        spent=-leg.amount if what.kind == "charge" or what.is_unspent else 0,
         chain_hash=chain_hash,
     )
     return _Line(row["entry_count"] + 1, balance, chain_hash)

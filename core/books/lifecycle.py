@@ -170,7 +170,7 @@ async def _give_back(
         return
     await ledger.transfer(
         tx,
-        Transfer(f"return:{job.job_id}", "refund", job.job_id, now_ms),
+        Transfer(f"return:{job.job_id}", "refund", job.job_id, now_ms, is_unspent=True),
         [Leg(job.job_id, Msat(-rest)), Leg(job.session_id, rest)],
     )
     await refunds.credit(tx, job.job_id, rest, job.session_id, now_ms)

@@ -9,11 +9,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.store.port import Row, Tx
-from core.values.ids import new_id
+from core.values.errors import NotFound
+from core.values.ids import is_id, new_id
 from core.values.money import MSAT_PER_SAT, NOTHING, Msat, payout_sats
 from core.values.terms import FeeRule
 
 RefundState = Literal["due", "sending", "paid", "unknown", "credited"]
+
+_COLUMNS = (
+    "refund_id, account_id, state, house_msat, own_msat, amount_msat, fee_msat, destination,"
+    " created_at_ms, updated_at_ms"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +92,90 @@ async def credit(tx: Tx, account_id: str, amount: Msat, session_id: str, now_ms:
     )
 
 
+async def get(tx: Tx, refund_id: str) -> Refund:
+    """One refund. Raises NotFound, for a malformed id too."""
+    row = None
+    if is_id("rfd", refund_id):
+        row = await tx.one(
+            f"SELECT {_COLUMNS} FROM refunds WHERE refund_id = :refund_id", refund_id=refund_id
+        )
+    if row is None:
+        raise NotFound
+    return _refund(row)
+
+
+async def withdraw(
+    tx: Tx, session_id: str, *, amount: Msat, fee: Msat, destination: str, now_ms: int
+) -> str:
+    """Note a withdrawal that is on its way; return its id."""
+    refund_id = new_id("rfd")
+    await tx.run(
+        "INSERT INTO refunds (refund_id, account_id, state, house_msat, own_msat, amount_msat,"
+        " fee_msat, destination, created_at_ms, updated_at_ms) VALUES (:refund_id, :account_id,"
+        " 'sending', 0, 0, :amount, :fee, :destination, :now_ms, :now_ms)",
+        refund_id=refund_id,
+        account_id=session_id,
+        amount=amount,
+        fee=fee,
+        destination=destination,
+        now_ms=now_ms,
+    )
+    return refund_id
+
+
+async def turn(
+    tx: Tx, refund: Refund, state: RefundState, *, destination: str | None, fee: Msat, now_ms: int
+) -> bool:
+    """Move a refund on from the state it was seen in; False where it is no longer there.
+
+    What is no longer owed is no debt any more.
+    """
+    is_owed = state in {"due", "sending", "unknown"}
+    return (
+        await tx.run(
+            "UPDATE refunds SET state = :to, destination = :destination, fee_msat = :fee,"
+            " house_msat = :house, own_msat = :own, updated_at_ms = :now_ms"
+            " WHERE refund_id = :refund_id AND state = :state",
+            refund_id=refund.refund_id,
+            state=refund.state,
+            to=state,
+            destination=destination,
+            fee=fee,
+            house=refund.debt.house if is_owed else 0,
+            own=refund.debt.own if is_owed else 0,
+            now_ms=now_ms,
+        )
+        == 1
+    )
+
+
+async def due_again(tx: Tx, refund: Refund, rule: FeeRule, now_ms: int) -> None:
+    """Make a refund due that could not be sent, together with what has become due meanwhile."""
+    row = await tx.one(
+        "DELETE FROM refunds WHERE account_id = :account_id AND state = 'due'"
+        " RETURNING house_msat, own_msat",
+        account_id=refund.account_id,
+    )
+    house, own = (0, 0) if row is None else (row["house_msat"], row["own_msat"])
+    debt = Debt(Msat(refund.debt.house + house), Msat(refund.debt.own + own))
+    amount, fee = _split(debt, rule)
+    await tx.run(
+        "UPDATE refunds SET state = 'due', destination = NULL, house_msat = :house,"
+        " own_msat = :own, amount_msat = :amount, fee_msat = :fee, updated_at_ms = :now_ms"
+        " WHERE refund_id = :refund_id",
+        refund_id=refund.refund_id,
+        house=debt.house,
+        own=debt.own,
+        amount=amount,
+        fee=fee,
+        now_ms=now_ms,
+    )
+
+
 async def of_account(tx: Tx, account_id: str) -> list[Refund]:
     """All refunds of a job or session, oldest first."""
     rows = await tx.all(
-        "SELECT refund_id, account_id, state, house_msat, own_msat, amount_msat, fee_msat,"
-        " destination, created_at_ms, updated_at_ms FROM refunds WHERE account_id = :account_id"
+        f"SELECT {_COLUMNS} FROM refunds WHERE account_id = :account_id"
         " ORDER BY created_at_ms, refund_id",
         account_id=account_id,
     )

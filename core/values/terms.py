@@ -46,3 +46,12 @@ class SessionTerms:
     l402_deposit_sats: int
     invoice_expiry_s: int
     unpaid_ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundTerms:
+    """What is paid back, and at whose cost."""
+
+    min_sats: int
+    house_fee_per_day: Msat
+    fee_rule: FeeRule

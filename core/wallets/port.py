@@ -55,6 +55,51 @@ class Settlement:
     extra: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The wallet shows this outgoing payment as settled; `fee` is what routing really cost."""
+
+    fee: Msat
+    preimage: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The wallet shows this outgoing payment as failed at this moment; that may still change."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """Nothing proves where this outgoing payment stands: it may settle, or may never have begun."""
+
+    reason: str
+
+
+Outcome = Sent | Failed | Unproven
+
+
+class Payer(Protocol):
+    """Where money goes out; only the payout part holds it, since it can spend the wallet."""
+
+    async def fee_reserve(self, bolt11: str) -> Msat:
+        """What the wallet would set aside for routing. Raises WalletUnavailable."""
+        ...
+
+    async def balance(self) -> Msat:
+        """What the wallet holds. Raises WalletUnavailable."""
+        ...
+
+    async def pay(self, bolt11: str, *, extra: Mapping[str, str]) -> Outcome:
+        """Pay this invoice; the same invoice again is never paid twice. Faults are Unproven."""
+        ...
+
+    async def outcome(self, payment_hash: str) -> Outcome:
+        """Where an outgoing payment stands now. "Not found" and all faults are Unproven."""
+        ...
+
+
 class Wallet(Protocol):
     """Where money comes in; paying out has a port of its own."""
 

@@ -133,6 +133,26 @@ CREATE TABLE refunds (
 CREATE UNIQUE INDEX refunds_due ON refunds (account_id) WHERE state = 'due';
 CREATE INDEX refunds_of_account ON refunds (account_id, created_at_ms);
 
+-- payouts.py: one invoice that a refund pays. A payment hash is paid once, whoever asks.
+CREATE TABLE payouts (
+  payment_hash TEXT PRIMARY KEY,
+  refund_id TEXT NOT NULL,
+  account_id TEXT NOT NULL,
+  bolt11 TEXT NOT NULL,
+  invoice_expires_at_ms INTEGER NOT NULL,
+  amount_msat INTEGER NOT NULL CHECK (amount_msat > 0),
+  own_fee_msat INTEGER NOT NULL CHECK (own_fee_msat >= 0),
+  house_fee_msat INTEGER NOT NULL CHECK (house_fee_msat >= 0),
+  state TEXT NOT NULL CHECK (state IN ('ready', 'begun', 'paid', 'failed', 'not_sent')),
+  owner TEXT,
+  begun_at_ms INTEGER,
+  failed_at_ms INTEGER,
+  look_at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX payouts_due ON payouts (look_at_ms) WHERE state IN ('ready', 'begun');
+CREATE INDEX payouts_of_refund ON payouts (refund_id);
+CREATE INDEX payouts_of_house ON payouts (begun_at_ms) WHERE house_fee_msat > 0;
+
 -- idempotency.py
 CREATE TABLE idempotency_keys (
   principal TEXT NOT NULL,
