@@ -36,6 +36,8 @@ _SECRET_LOOK: Final = re.compile(
 
 # They tell every request's address at INFO, and bodies at DEBUG.
 _NOISY: Final = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "telegram", "aiohttp.access")
+# It warns of a lost server with a traceback for each connection; the store says it in one line.
+_VERBOSE: Final = ("asyncpg.pool",)
 
 
 class Redaction:
@@ -113,6 +115,8 @@ def set_up_logs(style: Style, *, secrets: Iterable[str], stream: TextIO) -> None
     root.setLevel(logging.INFO)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _VERBOSE:
+        logging.getLogger(name).setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_crash
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from core.values.clock import Clock
+from core.values.errors import Unavailable
 
 RESTART_S = 1.0
 
@@ -46,6 +47,8 @@ class Supervisor:
                 self._down.discard(name)
                 await loop()
                 log.error("loop ended", loop=name)
+            except Unavailable as fault:  # an outside party's fault is one line, no traceback
+                log.warning("loop stopped", loop=name, reason=fault.reason)
             except Exception:  # a loop's fault must cost neither the other loops nor its own life
                 log.exception("loop died", loop=name)
             self._down.add(name)

@@ -13,7 +13,7 @@ from core.books import job_rows, lifecycle
 from core.books.job_rows import Record
 from core.loops.steps import Steps
 from core.store.bulletin import Bulletin, News
-from core.values.errors import Unavailable
+from core.values.errors import DatabaseUnavailable, Unavailable
 
 SLOTS = 64
 LEASE_MS = 15_000
@@ -117,5 +117,9 @@ class Worker:
             while True:
                 await news.wait(BEAT_S)
                 until_ms = self.steps.clock.now_ms() + LEASE_MS
-                if not await self.steps.store.write(job_rows.beat, job, until_ms):
+                try:
+                    is_ours = await self.steps.store.write(job_rows.beat, job, until_ms)
+                except DatabaseUnavailable:  # a lease outlives some missed beats, and so does work
+                    continue
+                if not is_ours:
                     return

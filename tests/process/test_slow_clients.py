@@ -1,0 +1,20 @@
+"""500 slow connections at once; `tests/long` has more of them."""
+
+from pathlib import Path
+
+from tests.process.server import Program
+from tests.process.slow import served_beside
+
+CLOSED_S = 30
+
+
+async def test_slow_connections_are_closed_while_others_are_served(tmp_path: Path) -> None:
+    async with Program(tmp_path) as program:
+        served_s, closed_s = await served_beside(program, each=100)
+
+        assert len(closed_s) == 500
+        assert max(closed_s) < CLOSED_S
+        assert len(served_s) > 100
+        assert served_s[len(served_s) * 99 // 100] < 0.5
+        assert await program.stop() == 0
+        assert "Traceback" not in program.log()
