@@ -21,6 +21,7 @@ from api.route import AnyRoute
 from api.server import CannotListen, listen
 from api.service import DemoRoutes, HealthRoutes, HookRoutes, StubRoutes
 from api.sessions import SessionRoutes
+from api.v1 import V1Routes
 from core.app import Core
 from core.config_model import Config
 from core.data_folder import operator_token
@@ -80,6 +81,11 @@ def public_routes(
     routes = [
         *jobs.table(),
         *SessionRoutes(desk).table(),
+        *V1Routes(
+            desk=desk,
+            body_bytes_max=config.limits.v1_body_bytes,
+            opened_at_s=desk.clock.now_ms() // 1000,
+        ).table(),
         *PageRoutes.of(info, url=public_url or f"http://{config.server.listen}").table(),
         *HealthRoutes(desk).table(),
     ]

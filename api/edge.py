@@ -16,9 +16,11 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from api.client import Network, client_of
+from api.payment import payment_problem
 from api.problems import INTERNAL, Refusal, problem_of, problem_of_http, respond
 from api.rate import Allowance, Turnstile
-from core.values.errors import BoltworkError, RateLimited, Unavailable
+from core.desk.till import PaymentRequired
+from core.values.errors import BoltworkError, ModelFailed, RateLimited, Unavailable
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 CLIENT: Final = web.RequestKey("client", str)
@@ -79,8 +81,10 @@ class Edge:
             problem = problem_of_http(error)
         except Refusal as refusal:
             problem = refusal.problem
+        except PaymentRequired as demand:
+            problem = payment_problem(demand)
         except BoltworkError as error:
-            if isinstance(error, Unavailable):
+            if isinstance(error, Unavailable | ModelFailed):
                 log.warning("cannot serve now", code=error.code, reason=error.reason)
             problem = problem_of(error)
         except Exception:  # the last resort: a stranger sees a request id and nothing else

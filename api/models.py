@@ -250,4 +250,7 @@ class Problem(Outgoing):
     code: str
     request_id: str
     errors: list[FieldFault] | None = None
+    payment: Invoice | None = None
+    balance_msat: Msat | None = None
+    needed_msat: Msat | None = None
     error: OpenAIError

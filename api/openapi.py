@@ -77,7 +77,7 @@ def _operation(route: AnyRoute) -> Document:
     match route.auth:
         case Auth.NEEDED:
             operation["security"] = credentials
-        case Auth.LOOKED_AT:
+        case Auth.LOOKED_AT | Auth.CHALLENGED:
             operation["security"] = [{}, *credentials]
         case Auth.IGNORED:
             operation["security"] = []
@@ -120,7 +120,11 @@ def _request_body(route: AnyRoute) -> Document:
 
 
 def _replies(route: AnyRoute) -> Document:
-    return {str(reply.status): _reply(reply) for reply in route.replies}
+    described: Document = {}
+    for reply in route.replies:
+        first = described.setdefault(str(reply.status), _reply(reply))
+        first["content"] |= _reply(reply)["content"]  # one status may have several media types
+    return described
 
 
 def _reply(reply: Reply) -> Document:

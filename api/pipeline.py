@@ -61,7 +61,7 @@ class Pipeline:
 
     async def _bearer(self, auth: Auth, request: web.Request) -> Bearer | None:
         match auth:
-            case Auth.IGNORED:
+            case Auth.IGNORED | Auth.CHALLENGED:
                 return None
             case Auth.LOOKED_AT:
                 try:
@@ -92,7 +92,7 @@ class Pipeline:
             case Fresh(receipt):
                 return await self._run_with(receipt, route, call)
             case Answer():
-                return _response(replace(claimed, headers={**claimed.headers, REPLAYED: "true"}))
+                return replayed(claimed)
             case KeyReused():
                 raise Refusal(
                     Problem("idempotency_key_reused", "This key stands for another request.")
@@ -114,6 +114,11 @@ class Pipeline:
         finally:
             if not has_answered:
                 await self.answers.release(receipt)
+
+
+def replayed(answer: Answer) -> web.StreamResponse:
+    """The answer that a key stands for."""
+    return _response(replace(answer, headers={**answer.headers, REPLAYED: "true"}))
 
 
 def principal_of(bearer: Bearer) -> str:

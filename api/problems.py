@@ -112,7 +112,8 @@ def problem_of_http(error: web.HTTPException) -> Problem:
 def respond(problem: Problem, request_id: str) -> web.Response:
     """The answer that carries this problem."""
     kind = problem.kind
-    headers = {"Cache-Control": "no-store", "X-Request-Id": request_id, **problem.headers}
+    # A challenge stands first: there are clients that read no further.
+    headers = {**problem.headers, "Cache-Control": "no-store", "X-Request-Id": request_id}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)
     return web.Response(

@@ -32,6 +32,7 @@ class Auth(Enum):
     IGNORED = auto()
     LOOKED_AT = auto()  # a bad one counts as absent
     NEEDED = auto()
+    CHALLENGED = auto()  # the handler asks for it, after the body; its absence is a 402
 
 
 @dataclass(frozen=True, slots=True)

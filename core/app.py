@@ -3,6 +3,7 @@
 Nothing below this file sees the configuration.
 """
 
+import asyncio
 import hmac
 import secrets
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import assert_never
 
-from core.agents.port import Agent
+from core.agents.port import Agent, Relay
 from core.app_desk import Ground, job_terms, model_of, open_desk, pricing_of
 from core.books import job_rows, processes, settings
 from core.config import Config
@@ -30,6 +31,7 @@ from core.values.clock import Clock, SystemClock
 from core.values.keys import derive
 from core.wallets.port import Wallet
 
+LAST_CHARGES_S = 2.0  # for what hung-up streams still have to pay
 DOWN_MS = 5_000  # nobody was seen for longer than this: the service was down
 
 
@@ -47,7 +49,7 @@ class Core:
     async def drain(self, grace_s: float) -> None:
         """Take nothing new, and let running work end within the grace."""
         self.gate.close()
-        await self.worker.drain(grace_s)
+        await asyncio.gather(self.worker.drain(grace_s), self.desk.relay.running.drain(grace_s))
 
 
 @asynccontextmanager
@@ -78,8 +80,10 @@ async def open_core(
         stack.push_async_callback(wallet.aclose)
         agent = agent or open_agent(config, clock)
         stack.push_async_callback(agent.aclose)
+        relay = open_relay(config, clock)
+        stack.push_async_callback(relay.aclose)
 
-        ground = Ground(secret, process_id, store, bulletin, wallet, agent, clock)
+        ground = Ground(secret, process_id, store, bulletin, wallet, agent, relay, clock)
         terms, pricing = job_terms(config), pricing_of(config)
         models = {model.id: model for model in map(model_of, config.models)}
         gate, live = Gate(), Live()
@@ -90,6 +94,7 @@ async def open_core(
         supervisor = Supervisor(clock)
         health = Health(store, wallet, agent, clock, gate, supervisor)
         desk = open_desk(config, ground, settler, health, live)
+        stack.push_async_callback(desk.relay.running.drain, LAST_CHARGES_S)
 
         stack.push_async_callback(supervisor.aclose)
         supervisor.start("settler", settler.run)
@@ -149,6 +154,27 @@ def open_agent(config: Config, clock: Clock) -> Agent:
 
             upstream = config.agent.openai
             return OpenAIAgent(
+                base_url=upstream.base_url,
+                api_key=upstream.api_key.get_secret_value(),
+                timeout_s=upstream.timeout_s,
+            )
+        case _:
+            assert_never(config.agent.kind)
+
+
+def open_relay(config: Config, clock: Clock) -> Relay:
+    """The relay that is configured."""
+    match config.agent.kind:
+        case "offline":
+            from core.agents.offline import OfflineAgent  # noqa: PLC0415
+            from core.agents.offline_relay import OfflineRelay  # noqa: PLC0415
+
+            return OfflineRelay(OfflineAgent(clock), clock)
+        case "openai":
+            from core.agents.relay import HttpRelay  # noqa: PLC0415
+
+            upstream = config.agent.openai
+            return HttpRelay(
                 base_url=upstream.base_url,
                 api_key=upstream.api_key.get_secret_value(),
                 timeout_s=upstream.timeout_s,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.agents.port import Agent, Model
+from core.agents.port import Agent, Model, Relay
 from core.books.allowances import Allowance
 from core.config import Config
 from core.config_model import ModelSettings
@@ -10,6 +10,8 @@ from core.desk.answers import AnswerBook
 from core.desk.front_desk import Desk
 from core.desk.job_desk import JobDesk
 from core.desk.meter import Meter
+from core.desk.relay_desk import RelayDesk
+from core.desk.running import Running
 from core.desk.session_desk import SessionDesk
 from core.desk.session_job_desk import SessionJobDesk
 from core.desk.till import Till
@@ -37,6 +39,7 @@ class Ground:
     bulletin: Bulletin
     wallet: Wallet
     agent: Agent
+    relay: Relay
     clock: Clock
 
 
@@ -62,6 +65,14 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
         token_keys=token_keys,
         terms=session_terms(config),
         open_invoices_per_client=open_invoices_max,
+    )
+    meter = Meter(
+        store=store,
+        till=till,
+        clock=clock,
+        answers=answers,
+        pricing=pricing_of(config),
+        process_id=ground.process_id,
     )
     jobs = JobDesk(
         store=store,
@@ -98,14 +109,8 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
             jobs=jobs,
             terms=job_terms(config),
         ),
-        meter=Meter(
-            store=store,
-            till=till,
-            clock=clock,
-            answers=answers,
-            pricing=pricing_of(config),
-            process_id=ground.process_id,
-        ),
+        meter=meter,
+        relay=RelayDesk(meter=meter, relay=ground.relay, answers=answers, running=Running()),
         till=till,
         answers=answers,
         health=health,

@@ -12,6 +12,7 @@ from core.books.credentials import Bearer
 from core.desk.answers import AnswerBook
 from core.desk.job_desk import JobDesk
 from core.desk.meter import Meter
+from core.desk.relay_desk import RelayDesk
 from core.desk.session_desk import SessionDesk
 from core.desk.session_job_desk import SessionJobDesk
 from core.desk.till import Till
@@ -35,6 +36,7 @@ class Desk:
     sessions: SessionDesk
     session_jobs: SessionJobDesk
     meter: Meter
+    relay: RelayDesk
     till: Till
     answers: AnswerBook
     health: Health

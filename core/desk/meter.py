@@ -57,6 +57,16 @@ class Meter:
 
         return await self.till.sell(attempt, bearer, client=client)
 
+    def most(self, ask: Ask) -> Msat:
+        """What a request is held at where nothing lowers its output limit."""
+        return pricing.hold_msat(
+            self.pricing,
+            ask.prices,
+            body_bytes=ask.body_bytes,
+            choices=ask.choices,
+            output_limit=ask.wanted,
+        )
+
     def cost(self, prices: Prices, hold: Hold, usage: Usage, *, sent: int, made: int) -> Msat:
         """What was used costs; where the usage is missing or absurd, four bytes are one token.
 

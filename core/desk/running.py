@@ -4,7 +4,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import structlog
+
+from core.values.errors import BoltworkError
+
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 
 class Running:
@@ -20,8 +26,14 @@ class Running:
         """Begin, whatever becomes of the caller."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None and not isinstance(fault, BoltworkError):
+            log.error("work died", exc_info=fault)  # whoever asked may have left
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Begin and wait for the end; a caller who is cancelled leaves the work running."""
