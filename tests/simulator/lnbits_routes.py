@@ -68,7 +68,10 @@ class Routes:
     def list(self, key: str | None, query: Mapping[str, str]) -> Reply:
         wallet = self._wallet_of(key)
         if query.get("sortby", "time") not in _SORTABLE:
-            raise Refusal(400, "1 validation error for Filters\n__root__\n  Invalid sort field")
+            raise Refusal(
+                400,
+                "1 validation error for Filters\n__root__\n  Invalid sort field (type=value_error)",
+            )
         return 200, [row.as_json() for row in listed(self._books.payments, wallet, query)]
 
     def status(self, key: str | None, payment_hash: str) -> Reply:
