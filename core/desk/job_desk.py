@@ -243,7 +243,8 @@ class JobDesk:
 
     async def _check_open_invoices(self, client: str) -> None:
         limit = self.open_invoices_per_client
-        if limit and await self.store.read(invoices.count_open, client) >= limit:
+        now_ms = self.clock.now_ms()
+        if limit and await self.store.read(invoices.count_open, client, now_ms) >= limit:
             raise RateLimited(
                 "Too many of your invoices are open; pay or cancel some first.", retry_after_s=60
             )

@@ -34,7 +34,7 @@ LIVES_ON_MS = 60_000  # an invoice that is handed out again lives at least this 
 PROOF_WAIT_S = 5.0  # whoever shows a preimage has paid; the wallet may need a moment to know
 ASK_AGAIN_S = 1.0
 TRIES = 3  # a payment may arrive between a refusal and the look for it
-ASKED_MAX = 3  # the newest open invoices of a session that are looked up before it is asked to pay
+ASKED_MAX = 3  # the newest open invoices of a session, looked up beside the credential's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ class Till:
     async def check_open_invoices(self, client: str) -> None:
         """Raise RateLimited where this client leaves too many invoices unpaid."""
         limit = self.open_invoices_per_client
-        if limit and await self.store.read(invoices.count_open, client) >= limit:
+        now_ms = self.clock.now_ms()
+        if limit and await self.store.read(invoices.count_open, client, now_ms) >= limit:
             raise RateLimited("Too many of your invoices are open.", retry_after_s=60)
 
     async def sell(self, attempt: Callable[[], Awaitable[T]], bearer: Bearer, *, client: str) -> T:
@@ -133,17 +134,17 @@ class Till:
         Whoever shows a preimage has paid: then the wallet gets a few seconds to know. Raises
         WalletUnavailable where it does not say, and where it still does not know of that payment.
         """
-        session_id = shortage.session_id
+        session_id, own_hash = shortage.session_id, bearer.token.payment_hash.hex()
         ends = self.clock.monotonic() + PROOF_WAIT_S
         with self.bulletin.listen(session_id) as news:
             while True:
-                bills = await self._open_invoices(session_id)
+                bills = await self._invoices_to_ask_about(session_id, own_hash)
                 await self._ask(bills)
                 account = await self.store.read(ledger.account, session_id)
                 if account is not None and account.deposited > shortage.deposited:
                     return True
-                paid_hash = bearer.token.payment_hash.hex() if bearer.has_proof else None
-                if all(bill.payment_hash != paid_hash for bill in bills):
+                is_own_open = any(bill.payment_hash == own_hash for bill in bills)
+                if not (bearer.has_proof and is_own_open):
                     return False
                 left_s = ends - self.clock.monotonic()
                 if left_s <= 0:
@@ -155,8 +156,8 @@ class Till:
     ) -> PaymentRequired:
         """What to pay for a session that lacks money; the caller raises it.
 
-        Raises InvalidRequest where that is more than a session may hold, WalletUnavailable,
-        RateLimited, ShuttingDown.
+        Raises InvalidRequest where that is more than a session may hold, Unauthorized,
+        WalletUnavailable, RateLimited, ShuttingDown.
         """
         amount = self._amount(shortage.missing, self.terms.min_deposit_sats)
         if not bearer.token.caveats.allows("topup"):
@@ -177,9 +178,13 @@ class Till:
         """One lock for each session or client, forgotten with its last user."""
         return self._locks.setdefault(name, asyncio.Lock())
 
-    async def _open_invoices(self, session_id: str) -> Sequence[Invoice]:
+    async def _invoices_to_ask_about(self, session_id: str, own_hash: str) -> Sequence[Invoice]:
+        """The credential's own invoice while it is open, and the newest of the others."""
         bills = await self.store.read(invoices.of_account, session_id)
-        return [bill for bill in bills if bill.state == "open"][:ASKED_MAX]
+        open_bills = [bill for bill in bills if bill.state == "open"]
+        own = [bill for bill in open_bills if bill.payment_hash == own_hash]
+        others = [bill for bill in open_bills if bill.payment_hash != own_hash]
+        return own + others[:ASKED_MAX]
 
     async def _ask(self, bills: Sequence[Invoice]) -> bool:
         """Have the wallet asked about these; True where one is paid. Raises WalletUnavailable."""
@@ -192,17 +197,25 @@ class Till:
         return False
 
     async def _session_invoice(self, session_id: str, amount: Msat, client: str) -> Invoice:
-        known = await self.store.read(
-            sessions.usable_invoice,
-            session_id,
-            amount=amount,
-            expires_after_ms=self.clock.now_ms() + LIVES_ON_MS,
-        )
+        known = await self.store.read(self._usable_invoice, session_id, amount)
         if known is not None:
             return known
         await self.check_open_invoices(client)
         made = await self.make_invoice(session_id, amount, kind="topup")
-        return await self.store.write(self.add_invoice, session_id, made, client)
+        return await self.store.write(self._first_invoice, session_id, made, client)
+
+    async def _usable_invoice(self, tx: Tx, session_id: str, amount: Msat) -> Invoice | None:
+        lives_until_ms = self.clock.now_ms() + LIVES_ON_MS
+        return await sessions.usable_invoice(
+            tx, session_id, amount=amount, expires_after_ms=lives_until_ms
+        )
+
+    async def _first_invoice(
+        self, tx: Tx, session_id: str, made: WalletInvoice, client: str
+    ) -> Invoice:
+        """The invoice just made, unless another process was faster: then nobody sees this one."""
+        known = await self._usable_invoice(tx, session_id, made.amount)
+        return known or await self.add_invoice(tx, session_id, made, client)
 
     async def add_invoice(
         self, tx: Tx, session_id: str, made: WalletInvoice, client: str
@@ -260,7 +273,11 @@ class Till:
         return Challenge(mint(self.token_keys, identifier), invoice)
 
     async def _child(self, tx: Tx, bearer: Bearer, session_id: str, bill: Invoice) -> bytes:
-        """The child of the bearer's token that paying this invoice makes usable, made once."""
+        """The child of the bearer's token that paying this invoice makes usable, made once.
+
+        Raises Unauthorized where the token was revoked while the wallet was asked.
+        """
+        await credentials.standing(tx, bearer)
         payment_hash = bytes.fromhex(bill.payment_hash)
         parent = bearer.token
         known = await credentials.challenge_child(
