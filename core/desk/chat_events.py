@@ -134,6 +134,12 @@ def read_completion(raw: bytes) -> dict[str, Any]:
     return completion
 
 
+def made_bytes(completion: Mapping[str, Any]) -> int:
+    """The size of all that a whole answer holds for the customer."""
+    choices = completion["choices"]
+    return sum(text_bytes(each.get("message")) for each in choices if isinstance(each, dict))
+
+
 def usage_in(told: object) -> Usage:
     """The counts of a usage member; None for each that is missing or absurd."""
     if not isinstance(told, dict):

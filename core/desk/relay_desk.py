@@ -19,7 +19,7 @@ from core.books.idempotency import Receipt
 from core.books.ledger import HoldResolved
 from core.books.metering import Charged, Hold
 from core.desk.answers import Answer, AnswerBook, Keep
-from core.desk.chat_events import EventReader, dumped, read_completion, text_bytes, usage_in
+from core.desk.chat_events import EventReader, dumped, made_bytes, read_completion, usage_in
 from core.desk.chat_request import ChatRequest
 from core.desk.listeners import Listener, Tape
 from core.desk.meter import Meter, tokens_or_estimate
@@ -124,8 +124,7 @@ class RelayDesk:
                 raw = await self.relay.plain(order.upstream_body(ride.hold.output_limit))
             completion = read_completion(raw)
             told = completion.get("usage")
-            made_bytes = text_bytes(completion["choices"])
-            counts = _counts(usage_in(told), order.text_bytes, made_bytes)
+            counts = _counts(usage_in(told), order.text_bytes, made_bytes(completion))
 
             def answer(charged: Charged) -> Answer:
                 usage = _usage(told, counts, charged)
