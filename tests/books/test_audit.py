@@ -160,7 +160,8 @@ BREAKAGES = {
         (
             "INSERT INTO refunds (refund_id, account_id, state, house_msat, own_msat, amount_msat,"
             " fee_msat, created_at_ms, updated_at_ms)"
-            " SELECT 'rfd_x', job_id, 'due', 0, 1000, 0, 1000, 0, 0 FROM jobs WHERE state = 'awaiting_work_payment'"
+            " SELECT 'rfd_x', job_id, 'due', 0, 1000, 0, 1000, 0, 0 FROM jobs"
+            " WHERE state = 'awaiting_work_payment'"
         ),
         "a job's account holds what the job needs and owes",
     ),
