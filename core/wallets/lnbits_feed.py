@@ -44,31 +44,21 @@ class Hints:
     """Hashes that deserve an early look: a bounded queue without repetitions."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[str] = asyncio.Queue(_HINTS_MAX)
-        self._looks_left: dict[str, int] = {}
+        self._queue: asyncio.Queue[tuple[str, int]] = asyncio.Queue(_HINTS_MAX)
+        self._queued: set[str] = set()
 
-    def add(self, payment_hashes: Iterable[str]) -> None:
-        """Queue these; those that find no room are left to the list."""
+    def add(self, payment_hashes: Iterable[str], *, looks: int = _LOOKS_PER_HINT) -> None:
+        """Queue these for so many looks; those that find no room are left to the list."""
         for payment_hash in payment_hashes:
-            if payment_hash not in self._looks_left and not self._queue.full():
-                self._looks_left[payment_hash] = _LOOKS_PER_HINT
-                self._queue.put_nowait(payment_hash)
+            if payment_hash not in self._queued and not self._queue.full():
+                self._queued.add(payment_hash)
+                self._queue.put_nowait((payment_hash, looks))
 
-    async def next(self) -> str:
-        """The next hash to look at; answer with `done` or `again`."""
-        return await self._queue.get()
-
-    def done(self, payment_hash: str) -> None:
-        """The look gave an answer."""
-        del self._looks_left[payment_hash]
-
-    def again(self, payment_hash: str) -> None:
-        """The look gave none; look again later, but not for ever."""
-        self._looks_left[payment_hash] -= 1
-        if self._looks_left[payment_hash] == 0 or self._queue.full():
-            del self._looks_left[payment_hash]
-        else:
-            self._queue.put_nowait(payment_hash)
+    async def next(self) -> tuple[str, int]:
+        """The next hash to look at, and how many looks it still has with this one."""
+        payment_hash, looks = await self._queue.get()
+        self._queued.discard(payment_hash)
+        return payment_hash, looks
 
 
 class LnbitsFeed:
@@ -147,10 +137,12 @@ class LnbitsFeed:
 
     async def _round(self) -> bool:
         """Read the list back to where the last whole round began; say whether that worked."""
+        now_ms = self._clock.now_ms()
         floor_ms = self._newest_ms - _OVERLAP_MS
         newest_ms, offset, limit = self._newest_ms, 0, _HEAD_ROWS
         while True:
-            rows = await self._page("success", sort_by="updated_at", offset=offset, limit=limit)
+            filters = _filters("success", sort_by="updated_at", offset=offset, limit=limit)
+            rows = read_rows(await self._http.get_first(_PATH, filters))
             if isinstance(rows, Unknown):
                 self._note_list_down(rows.reason)
                 return False
@@ -160,22 +152,12 @@ class LnbitsFeed:
             if len(rows) < limit or rows[-1].updated_at_ms < floor_ms:
                 break
             offset, limit = offset + len(rows), _DEEP_ROWS
-        self._newest_ms = newest_ms
+            # The way back may be long: what is pushed meanwhile is looked up by itself.
+            self._hints.add(self._pushed)
+        # LNbits' clock may have been ahead for a while; nothing is newer than this round.
+        self._newest_ms = min(newest_ms, now_ms)
         self._note_list_up()
         return True
-
-    async def _page(
-        self, status: str, *, sort_by: str, offset: int, limit: int
-    ) -> Sequence[Row] | Unknown:
-        filters = {
-            "status": status,
-            "amount[gt]": "0",  # incoming ones
-            "sortby": sort_by,
-            "direction": "desc",
-            "offset": str(offset),
-            "limit": str(limit),
-        }
-        return read_rows(await self._http.get(_PATH, filters))
 
     async def _put(self, settlement: Settlement | None) -> None:
         if settlement is not None:
@@ -238,15 +220,15 @@ class LnbitsFeed:
 
     async def _follow_hints(self) -> None:
         while True:
-            payment_hash = await self._hints.next()
+            payment_hash, looks = await self._hints.next()
             match await self._look(payment_hash):
                 case Settlement() as settlement:
-                    self._hints.done(payment_hash)
                     await self._put(settlement)
                 case NotPaid():
-                    self._hints.done(payment_hash)
+                    pass
                 case Unknown():
-                    self._hints.again(payment_hash)
+                    if looks > 1:
+                        self._hints.add([payment_hash], looks=looks - 1)
                 case other:
                     assert_never(other)
 
@@ -260,7 +242,8 @@ class LnbitsFeed:
         looked: dict[str, None] = {}
         while True:
             await self._clock.sleep(_SWEEP_S)
-            rows = await self._page("pending", sort_by="time", offset=offset, limit=_DEEP_ROWS)
+            filters = _filters("pending", sort_by="time", offset=offset, limit=_DEEP_ROWS)
+            rows = read_rows(await self._http.get(_PATH, filters))
             if isinstance(rows, Unknown):
                 continue  # the other list has said so already
             expiring = [row.payment_hash for row in rows if self._expires_soon(row)]
@@ -276,3 +259,15 @@ class LnbitsFeed:
             return False
         left_s = row.expiry.timestamp() - self._clock.now_ms() / 1000
         return 0 < left_s <= _LAST_LOOK_S
+
+
+def _filters(status: str, *, sort_by: str, offset: int, limit: int) -> dict[str, str]:
+    """The query for one page of incoming payments, newest first."""
+    return {
+        "status": status,
+        "amount[gt]": "0",
+        "sortby": sort_by,
+        "direction": "desc",
+        "offset": str(offset),
+        "limit": str(limit),
+    }

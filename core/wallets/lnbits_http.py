@@ -86,9 +86,13 @@ class LnbitsHttp:
         """Ask for something, in turn."""
         return await self._call(self._all.take, "GET", path, params=params)
 
+    async def get_first(self, path: str, params: Mapping[str, str]) -> Reply:
+        """Ask for something that answers for all invoices, before whoever asks for one."""
+        return await self._call(self._all.take_first, "GET", path, params=params)
+
     async def post_first(self, path: str, body: Mapping[str, object]) -> Reply:
-        """Send something that a customer waits for, before all that is routine."""
-        return await self._call(self._take_first, "POST", path, json=body)
+        """Send an order that a customer waits for, before all that is routine."""
+        return await self._call(self._take_order, "POST", path, json=body)
 
     async def listen(self, *, opened: Callable[[], None], heard: Callable[[str], None]) -> str:
         """Hold the wallet's websocket as long as it lives; return why it ended, for the log.
@@ -118,7 +122,7 @@ class LnbitsHttp:
         if self._opened is not None:
             await self._opened.close()
 
-    async def _take_first(self) -> None:
+    async def _take_order(self) -> None:
         await self._orders.take()
         await self._all.take_first()
 

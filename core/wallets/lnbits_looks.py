@@ -68,10 +68,12 @@ class LnbitsLooks:
 
     def _note_beginning(self, payment_hash: str) -> None:
         now = self._clock.monotonic()
-        self._begun_at.pop(payment_hash, None)
+        for old, begun_at in list(self._begun_at.items()):
+            if begun_at > now - _PAUSE_S:
+                break
+            del self._begun_at[old]
+        self._begun_at.pop(payment_hash, None)  # it goes to the end
         self._begun_at[payment_hash] = now
-        while (oldest := next(iter(self._begun_at))) and self._begun_at[oldest] < now - _PAUSE_S:
-            del self._begun_at[oldest]
 
 
 def _unpaid(status: str) -> NotPaid | Unknown:

@@ -182,6 +182,21 @@ async def test_only_the_first_round_reads_the_whole_list(sim):
     assert len(pages) >= 5
 
 
+async def test_payments_are_heard_although_the_clock_of_lnbits_was_ahead_for_a_while(sim):
+    sim.socket_mode = "silent"
+    async with world_at(sim, catch_up_s=2.0) as world, listening(world) as heard:
+        sim.books.clock_offset_s = 86_400
+        await sim.settle(ordered(sim))
+        await first_of(heard)
+        await caught_up(heard)
+        sim.books.clock_offset_s = 0
+        missing = {ordered(sim) for _ in range(250)}  # more than the first page holds
+        for payment_hash in missing:
+            await sim.settle(payment_hash)
+        while missing:
+            missing.discard((await first_of(heard)).payment_hash)
+
+
 async def test_the_first_round_reads_back_to_where_it_is_told(sim):
     await settle_old_ones(sim, 350)
     yesterday_ms = int((time.time() - 86_400) * 1000)
@@ -297,7 +312,7 @@ async def test_hints_are_a_bounded_queue_without_repetitions():
     hints.add(["a", "b", "a"])
     hints.add(str(number) for number in range(5_000))
 
-    taken = [await hints.next() for _ in range(1_000)]
+    taken = [(await hints.next())[0] for _ in range(1_000)]
     one_more = asyncio.create_task(hints.next())
     await asyncio.sleep(0)
 
@@ -336,6 +351,24 @@ async def test_a_busy_shop_stays_below_150_calls_a_minute(sim):
     at_s = [call.at_s * SWIFT for call in sim.calls]
     assert len(at_s) > 120
     assert max(sum(1 for at in at_s if start <= at < start + 60) for start in at_s) <= 150
+
+
+async def test_a_storm_of_looks_does_not_keep_payments_from_being_heard(sim):
+    sim.socket_mode = "silent"
+    async with world_at(sim, catch_up_s=2.0, timeout_s=contract.PATIENCE_S) as world:
+        made = await make(world)
+        async with listening(world) as heard:
+            await caught_up(heard)
+            looks = asyncio.gather(
+                *(world.wallet.look_up(f"{number:064x}") for number in range(300))
+            )
+            await sim.wait_for_calls("status", 20)
+            await sim.pay(made.payment_hash)
+            await of(made, heard)
+            looked_meanwhile = len(sim.calls_of("status"))
+        looks.cancel()
+
+    assert looked_meanwhile < 100
 
 
 async def test_the_limit_of_lnbits_is_respected_when_it_says_so(world, sim):
