@@ -7,7 +7,8 @@ at its next start what the "outside world" knows, and our books have to catch up
 
 The journal is called in the event loop: each call is one statement on an indexed row, and a
 thread would add a hop and a cancellation that does not cancel. What it costs is the wait for the
-disk to take a write, which a wallet for development may cost.
+disk to take a write, which a wallet for development may cost; invoices that are made in the same
+turn of the loop wait for it together.
 """
 
 import asyncio
@@ -71,6 +72,8 @@ class StubWallet:
         self._node_key = derive(key, "node")
         self._foreign_node_key = derive(key, "node of somebody else")
         self._news = asyncio.Event()  # replaced at every piece of news; see `_tell`
+        self._fresh: list[dict[str, str | int]] = []  # rows of invoices made in this turn
+        self._written: asyncio.Future[None] | None = None
 
     @classmethod
     def open(cls, data_dir: Path, *, clock: Clock) -> "StubWallet":
@@ -89,7 +92,7 @@ class StubWallet:
         self, amount: Msat, *, memo: str, expiry_s: int, extra: Mapping[str, str]
     ) -> WalletInvoice:
         """An invoice on regtest whose description begins with TEST; a long memo is cut."""
-        return self._make(
+        return await self._make(
             amount, node_key=self._node_key, memo=memo, expiry_s=expiry_s, extra=extra, owner="us"
         )
 
@@ -165,7 +168,7 @@ class StubWallet:
 
     async def foreign_invoice(self, amount_sats: int) -> str:
         """An invoice of somebody else, whom a payout can pay; good for a day."""
-        invoice = self._make(
+        invoice = await self._make(
             from_sats(amount_sats),
             node_key=self._foreign_node_key,
             memo="invoice of somebody else",
@@ -175,7 +178,7 @@ class StubWallet:
         )
         return invoice.bolt11
 
-    def _make(
+    async def _make(
         self,
         amount: Msat,
         *,
@@ -189,28 +192,54 @@ class StubWallet:
         assert amount % MSAT_PER_SAT == 0, "invoices are over whole satoshi"
         name = secrets.token_hex(16)
         preimage = derive(self._key, f"preimage {name}")
+        payment_hash = hashlib.sha256(preimage).hexdigest()
+        created_at_s = self._clock.now_ms() // 1000
         text = bolt11.encode_and_sign(
             node_key,
             network="regtest",
             amount=amount,
-            created_at_s=self._clock.now_ms() // 1000,
-            payment_hash=hashlib.sha256(preimage).hexdigest(),
+            created_at_s=created_at_s,
+            payment_hash=payment_hash,
             payment_secret=derive(self._key, f"payment secret {name}").hex(),
             description=_description(memo),
             expiry_s=expiry_s,
         )
-        invoice = bolt11.decode(text)
-        self._run(
-            """INSERT INTO invoices (payment_hash, owner, bolt11, preimage, amount_msat, extra)
-               VALUES (:payment_hash, :owner, :bolt11, :preimage, :amount_msat, :extra)""",
-            payment_hash=invoice.payment_hash,
-            owner=owner,
-            bolt11=text,
-            preimage=preimage.hex(),
-            amount_msat=amount,
-            extra=json.dumps(dict(extra)),
+        await self._write_down(
+            {
+                "payment_hash": payment_hash,
+                "owner": owner,
+                "bolt11": text,
+                "preimage": preimage.hex(),
+                "amount_msat": amount,
+                "extra": json.dumps(dict(extra)),
+            }
         )
-        return WalletInvoice(invoice.payment_hash, text, amount, invoice.expires_at_ms)
+        return WalletInvoice(payment_hash, text, amount, (created_at_s + expiry_s) * 1000)
+
+    async def _write_down(self, invoice: dict[str, str | int]) -> None:
+        """Return when this invoice is durable; it shares a commit with those of this turn."""
+        if self._written is None:
+            loop = asyncio.get_running_loop()
+            self._written = loop.create_future()
+            loop.call_soon(self._commit_turn, self._written)
+        self._fresh.append(invoice)
+        await asyncio.shield(self._written)  # a caller that leaves must not take the others along
+
+    def _commit_turn(self, written: asyncio.Future[None]) -> None:
+        fresh, self._fresh, self._written = self._fresh, [], None
+        try:
+            with self._journal:
+                self._journal.execute("BEGIN IMMEDIATE")
+                self._journal.executemany(
+                    """INSERT INTO invoices
+                         (payment_hash, owner, bolt11, preimage, amount_msat, extra)
+                       VALUES (:payment_hash, :owner, :bolt11, :preimage, :amount_msat, :extra)""",
+                    fresh,
+                )
+        except sqlite3.Error as fault:
+            written.set_exception(WalletUnavailable(f"the stub wallet's journal: {fault}"))
+        else:
+            written.set_result(None)
 
     def _find(self, payment_hash: str) -> sqlite3.Row | None:
         """Our own invoice with this hash; `number` is that of its payment, or None."""

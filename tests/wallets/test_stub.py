@@ -53,6 +53,26 @@ async def test_a_long_memo_is_cut_between_characters(world):
     assert bolt11.decode(made.bolt11).description == "TEST " + "ü" * 317
 
 
+async def test_invoices_made_at_once_are_all_written_down(world):
+    made = await asyncio.gather(*(make(world) for _ in range(20)))
+
+    looks = [await world.wallet.look_up(invoice.payment_hash) for invoice in made]
+
+    assert looks == [NotPaid()] * 20
+
+
+async def test_a_caller_that_leaves_takes_no_invoice_of_others_along(world):
+    leaving = asyncio.ensure_future(make(world))
+    staying = asyncio.ensure_future(make(world))
+    await asyncio.sleep(0)
+
+    leaving.cancel()
+    made = await staying
+
+    assert await world.wallet.look_up(made.payment_hash) == NotPaid()
+    assert leaving.cancelled()
+
+
 async def test_paying_gives_the_preimage_and_paying_again_gives_the_same(world):
     made = await make(world)
 
