@@ -1,4 +1,4 @@
-"""Durable debits a second, 64 callers against one at a time: `python bench/store.py`.
+"""Durable debits a second, 64 callers against one at a time: `python -m bench.store`.
 
 A debit is a guarded update and two ledger rows, each committed to disk before it is acknowledged.
 Goal: 64 callers do >= 8 times the rate of one, on both databases. The drivers without a store
@@ -11,17 +11,15 @@ import itertools
 import random
 import sqlite3
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 import asyncpg
 
+from bench.figures import Effort, Figure, main
 from core.store.bulletin import Bulletin
 from core.store.migrate import Migration
 from core.store.port import Store, Tx
@@ -30,11 +28,8 @@ from core.store.sqlite import SqliteStore
 from core.values.errors import Refused
 from tests.postgres_server import private_server
 
-ROUNDS = 3
-SECONDS = 1.0
 CALLERS = 64
 ACCOUNTS = 1_000
-GOAL = 8.0
 
 SCHEMA = [
     Migration(
@@ -86,7 +81,7 @@ async def open_accounts(tx: Tx) -> None:
         )
 
 
-async def main() -> None:
+async def measure(effort: Effort) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, private_server() as private:
         dsn = private.server.dsn_of(await private.server.create())
         async with (
@@ -95,25 +90,29 @@ async def main() -> None:
         ):
             kinds = {**sqlite_callers, **postgres_callers}
             rates: dict[str, list[float]] = {name: [] for name in kinds}
-            for _ in range(ROUNDS):
+            for _ in range(effort.rounds):
                 for name, (call, callers) in kinds.items():
-                    rates[name].append(await rate(call, callers))
-        report({name: statistics.median(found) for name, found in rates.items()})
-        print(f"PostgreSQL: one round trip in a transaction {await round_trip_us(dsn):.0f} us")
+                    rates[name].append(await rate(call, callers, effort.seconds))
+        medians = {name: statistics.median(found) for name, found in rates.items()}
+        return [
+            *figures_of("SQLite", medians),
+            *figures_of("PostgreSQL", medians),
+            Figure("PostgreSQL, one round trip", await round_trip_us(dsn), "us"),
+        ]
 
 
-def report(rates: dict[str, float]) -> None:
-    for name, found in rates.items():
-        print(f"{name:38} {found:9,.0f} debits/s")
-    for database in ("SQLite", "PostgreSQL"):
-        many = rates[f"{database} store, {CALLERS} callers"]
-        ratio = many / rates[f"{database} store, 1 caller"]
-        verdict = "reached" if ratio >= GOAL else "MISSED"
-        alone = many / rates[f"{database} driver alone, 1 caller"]
-        print(
-            f"{database}: {CALLERS} callers against one {ratio:.1f}x (goal {GOAL:.0f}x {verdict}),"
-            f" against the driver alone {alone:.1f}x"
+def figures_of(database: str, rates: dict[str, float]) -> list[Figure]:
+    many = rates[f"{database}, {CALLERS} callers"]
+    return [
+        Figure(
+            f"{database}, durable writes, {CALLERS} callers : {name}",
+            many / rates[f"{database}, {name}"],
+            "x",
+            at_least=goal,
+            detail=f"{many:,.0f} / {rates[f'{database}, {name}']:,.0f} debits/s",
         )
+        for name, goal in (("1 caller", 8), ("driver alone", None))
+    ]
 
 
 @asynccontextmanager
@@ -179,14 +178,14 @@ def kinds_of(database: str, store: Store, alone: Debit) -> Kinds:
         await alone(random.randrange(ACCOUNTS), next(entry_ids))
 
     return {
-        f"{database} driver alone, 1 caller": (through_the_driver, 1),
-        f"{database} store, 1 caller": (through_the_store, 1),
-        f"{database} store, {CALLERS} callers": (through_the_store, CALLERS),
+        f"{database}, driver alone": (through_the_driver, 1),
+        f"{database}, 1 caller": (through_the_store, 1),
+        f"{database}, {CALLERS} callers": (through_the_store, CALLERS),
     }
 
 
-async def rate(call: Call, callers: int) -> float:
-    ends_at = time.perf_counter() + SECONDS
+async def rate(call: Call, callers: int, seconds: float) -> float:
+    ends_at = time.perf_counter() + seconds
 
     async def keep_calling() -> int:
         calls = 0
@@ -213,4 +212,4 @@ async def round_trip_us(dsn: str) -> float:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main(measure)
