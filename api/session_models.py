@@ -154,10 +154,10 @@ class TokenInfo(Outgoing):
 
 
 class TokenPage(Outgoing):
-    """The asking token and those that stem from it."""
+    """A page of the asking token and those that stem from it."""
 
     items: list[TokenInfo]
-    next_cursor: None
+    next_cursor: str | None
 
 
 class Revoked(Outgoing):

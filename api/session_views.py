@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -14,12 +15,15 @@ from core.books.sessions import Session
 from core.desk.session_desk import TokenOrder
 from core.values.clock import rfc3339
 from core.values.errors import InvalidRequest
-from core.values.ids import id_from_bytes
+from core.values.ids import Kind, id_from_bytes, is_id
+
+_NUMBER = re.compile("[0-9]{1,17}")
 
 
 def session_view(session: Session, now_ms: int) -> models.Session:
     """A session as its customer sees it."""
     assert session.state != "ended", "nobody has a credential for a session that has ended"
+    waited_for = [invoice_view(invoice, now_ms) for invoice in session.open_invoices]
     return models.Session(
         session_id=session.session_id,
         state=session.state,
@@ -27,7 +31,7 @@ def session_view(session: Session, now_ms: int) -> models.Session:
         held_msat=session.held,
         spent_msat=session.spent,
         deposited_msat=session.deposited,
-        open_invoices=[invoice_view(invoice, now_ms) for invoice in session.open_invoices],
+        open_invoices=[invoice for invoice in waited_for if invoice.status == "open"],
         created_at=rfc3339(session.created_at_ms),
         expires_at=None,
     )
@@ -51,13 +55,16 @@ def jobs_view(jobs: Sequence[Job], limit: int, now_ms: int) -> models.JobPage:
     return models.JobPage(items=[job_view(job, now_ms) for job in shown], next_cursor=last)
 
 
-def tokens_view(tokens: Sequence[Credential]) -> models.TokenPage:
-    """All tokens that the asking one reaches."""
+def tokens_view(tokens: Sequence[Credential], limit: int) -> models.TokenPage:
+    """A page of tokens; `tokens` may hold one more than `limit`."""
+    shown = tokens[:limit]
+    more = len(tokens) > limit
     items = [
         models.TokenInfo(token_id=token.name, label=token.label, caveats=list(token.caveats))
-        for token in reversed(tokens)
+        for token in shown
     ]
-    return models.TokenPage(items=items, next_cursor=None)
+    last = to_cursor(f"{shown[-1].created_at_ms} {shown[-1].name}") if more else None
+    return models.TokenPage(items=items, next_cursor=last)
 
 
 def token_order(fields: models.TokenOrder) -> TokenOrder:
@@ -77,19 +84,19 @@ def entries_before(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     text = _from_cursor(cursor)
-    if not (text.isascii() and text.isdigit() and len(text) < 18):
-        raise InvalidRequest("This cursor is not one of ours.", pointer="/cursor")
+    if not _NUMBER.fullmatch(text):
+        raise _bad_cursor()
     return int(text)
 
 
-def jobs_before(cursor: str | None) -> tuple[int, str] | None:
-    """Where a page of jobs goes on. Raises InvalidRequest."""
+def made_before(cursor: str | None, kind: Kind) -> tuple[int, str] | None:
+    """Where a page of jobs or tokens goes on. Raises InvalidRequest."""
     if cursor is None:
         return None
-    created, _, job_id = _from_cursor(cursor).partition(" ")
-    if not (created.isascii() and created.isdigit() and len(created) < 18):
-        raise InvalidRequest("This cursor is not one of ours.", pointer="/cursor")
-    return int(created), job_id
+    made_at_ms, _, name = _from_cursor(cursor).partition(" ")
+    if not (_NUMBER.fullmatch(made_at_ms) and is_id(kind, name)):
+        raise _bad_cursor()
+    return int(made_at_ms), name
 
 
 def to_cursor(place: str) -> str:
@@ -101,7 +108,11 @@ def _from_cursor(cursor: str) -> str:
     try:
         return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError:
-        raise InvalidRequest("This cursor is not one of ours.", pointer="/cursor") from None
+        raise _bad_cursor() from None
+
+
+def _bad_cursor() -> InvalidRequest:
+    return InvalidRequest("This cursor is not one of ours.", pointer="/cursor")
 
 
 def _entry(session_id: str, entry: Entry) -> models.Entry:

@@ -10,8 +10,8 @@ from api.route import AnyRoute, Auth, Call, Reply, Route, answer
 from api.session_views import (
     entries_before,
     entries_view,
-    jobs_before,
     jobs_view,
+    made_before,
     session_view,
     token_order,
     tokens_view,
@@ -175,7 +175,7 @@ class SessionRoutes:
                 tag=_TAG,
                 auth=Auth.NEEDED,
                 query=models.Page,
-                replies=(Reply(200, "The tokens.", models.TokenPage),),
+                replies=(Reply(200, "A page of tokens.", models.TokenPage),),
                 problems=_OWN,
             ),
             Route(
@@ -250,7 +250,7 @@ class SessionRoutes:
         await self.desk.sessions.check(session_id, bearer, "read")
         page = call.query()
         jobs = await self.desk.session_jobs.list_jobs(
-            session_id, bearer, before=jobs_before(page.cursor), limit=page.limit + 1
+            session_id, bearer, before=made_before(page.cursor, "job"), limit=page.limit + 1
         )
         return answer(jobs_view(jobs, page.limit, self._now_ms()))
 
@@ -275,18 +275,19 @@ class SessionRoutes:
         return _minted(minted)
 
     async def list_tokens(self, call: Call[None, models.Page]) -> Answer:
-        """Show the tokens that this one reaches."""
+        """Show a page of the tokens that this one reaches."""
         session_id, bearer = _session(call), call.needed_bearer
-        tokens = await self.desk.sessions.tokens(session_id, bearer)
-        call.query()
-        return answer(tokens_view(tokens))
+        await self.desk.sessions.check(session_id, bearer, "manage")
+        page = call.query()
+        tokens = await self.desk.sessions.tokens(
+            session_id, bearer, before=made_before(page.cursor, "tok"), limit=page.limit + 1
+        )
+        return answer(tokens_view(tokens, page.limit))
 
     async def revoke_token(self, call: Call[None, None]) -> Answer:
         """Revoke a token."""
-        session_id, bearer = _session(call), call.needed_bearer
-        await self.desk.sessions.check(session_id, bearer, "manage")
         name = call.path_id("tokenId", "tok")
-        await self.desk.sessions.revoke_token(session_id, bearer, name)
+        await self.desk.sessions.revoke_token(_session(call), call.needed_bearer, name)
         return answer(models.Revoked(token_id=name, revoked=True))
 
     def _now_ms(self) -> int:

@@ -6,6 +6,7 @@ not, is one credential. Revoking kills a credential and all its descendants.
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.books.sessions import SessionState
@@ -14,12 +15,18 @@ from core.values.errors import NotFound, Unauthorized, WrongState
 from core.values.ids import id_from_bytes
 from core.values.tokens import BAD_CREDENTIAL, Identifier, Token
 
-_COLUMNS = "token_id, name, session_id, parent_id, payment_hash, needs_preimage, label, caveats"
+_COLUMNS = (
+    "token_id, name, session_id, parent_id, payment_hash, needs_preimage, label, caveats,"
+    " inherited_count, created_at_ms"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A token as the server remembers it; `name` is its public id."""
+    """A token as the server remembers it; `name` is its public id.
+
+    The first `inherited_count` caveats are those of the token that asked for this one.
+    """
 
     token_id: bytes
     name: str
@@ -29,6 +36,8 @@ class Credential:
     needs_preimage: bool
     label: str
     caveats: tuple[str, ...]
+    inherited_count: int
+    created_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +72,14 @@ async def add(
     needs_preimage: bool,
     label: str,
     caveats: tuple[str, ...],
+    inherited_count: int,
     now_ms: int,
 ) -> str:
     """Remember a token that is handed out; return its public id."""
     name = id_from_bytes("tok", hashlib.sha256(identifier.token_id).digest())
     await tx.run(
-        f"INSERT INTO credentials ({_COLUMNS}, created_at_ms) VALUES (:token_id, :name,"
-        " :session_id, :parent_id, :payment_hash, :needs_preimage, :label, :caveats, :now_ms)",
+        f"INSERT INTO credentials ({_COLUMNS}) VALUES (:token_id, :name, :session_id, :parent_id,"
+        " :payment_hash, :needs_preimage, :label, :caveats, :inherited_count, :now_ms)",
         token_id=identifier.token_id,
         name=name,
         session_id=session_id,
@@ -78,6 +88,7 @@ async def add(
         needs_preimage=int(needs_preimage),
         label=label,
         caveats="\n".join(caveats),
+        inherited_count=inherited_count,
         now_ms=now_ms,
     )
     return name
@@ -136,52 +147,76 @@ async def challenge_root(tx: Tx, session_id: str) -> Credential | None:
     return None if row is None else _credential(row)
 
 
-async def descendants(tx: Tx, token_id: bytes) -> list[Credential]:
-    """This token and everything that stems from it, not revoked, parents before children."""
-    found = [
-        _credential(row)
-        for row in await tx.all(
-            f"SELECT {_COLUMNS} FROM credentials"
-            " WHERE token_id = :token_id AND revoked_at_ms IS NULL",
-            token_id=token_id,
-        )
-    ]
-    for parent in found:  # grows while it is read
-        rows = await tx.all(
-            f"SELECT {_COLUMNS} FROM credentials WHERE parent_id = :parent_id"
-            " AND revoked_at_ms IS NULL ORDER BY created_at_ms, name",
-            parent_id=parent.token_id,
-        )
-        found += [_credential(row) for row in rows]
-    return found
+async def reach(tx: Tx, bearer: Bearer) -> list[Credential]:
+    """The bearer's token and everything that stems from it, not revoked.
 
-
-async def roots(tx: Tx, session_id: str) -> list[Credential]:
-    """The tokens of a session that have no parent and are not revoked."""
-    rows = await tx.all(
-        f"SELECT {_COLUMNS} FROM credentials WHERE session_id = :session_id"
-        " AND parent_id IS NULL AND revoked_at_ms IS NULL ORDER BY created_at_ms, name",
-        session_id=session_id,
-    )
-    return [_credential(row) for row in rows]
-
-
-async def revoke(tx: Tx, within: list[Credential], name: str, now_ms: int) -> None:
-    """Revoke the token of this name, one of `within`, and its descendants.
-
-    Raises NotFound for any other, WrongState for the last root of a session.
+    A copy that was narrowed offline shares its id with the token that it was made of. It reaches
+    only what was asked for with it, so neither that token nor its other children.
     """
-    chosen = next((credential for credential in within if credential.name == name), None)
-    if chosen is None:
-        raise NotFound
-    if chosen.parent_id is None and len(await roots(tx, chosen.session_id)) == 1:
+    caveats = bearer.token.caveats.texts
+    row = await tx.one(
+        f"SELECT {_COLUMNS} FROM credentials WHERE token_id = :token_id AND revoked_at_ms IS NULL",
+        token_id=bearer.token.token_id,
+    )
+    if row is None:
+        return []
+    whole = _credential(row)
+    if whole.caveats == caveats:
+        return await _family(tx, [whole])
+    children = await _children(tx, whole)
+    return await _family(tx, [child for child in children if _was_asked_for_with(child, caveats)])
+
+
+def named(within: Sequence[Credential], name: str) -> Credential:
+    """The token of this name. Raises NotFound where it is none of these."""
+    for credential in within:
+        if credential.name == name:
+            return credential
+    raise NotFound
+
+
+async def revoke(tx: Tx, chosen: Credential, now_ms: int) -> None:
+    """Revoke a token and its descendants. Raises WrongState for the last root of a session."""
+    if chosen.parent_id is None and await _count_roots(tx, chosen.session_id) == 1:
         raise WrongState("The last token of a session cannot be revoked.")
-    for credential in await descendants(tx, chosen.token_id):
+    for credential in await _family(tx, [chosen]):
         await tx.run(
             "UPDATE credentials SET revoked_at_ms = :now_ms WHERE token_id = :token_id",
             token_id=credential.token_id,
             now_ms=now_ms,
         )
+
+
+async def _count_roots(tx: Tx, session_id: str) -> int:
+    row = await tx.one(
+        "SELECT COUNT(*) AS n FROM credentials WHERE session_id = :session_id"
+        " AND parent_id IS NULL AND revoked_at_ms IS NULL",
+        session_id=session_id,
+    )
+    assert row is not None
+    return int(row["n"])
+
+
+async def _family(tx: Tx, heads: list[Credential]) -> list[Credential]:
+    """These tokens and all their descendants that are not revoked."""
+    found = list(heads)
+    for parent in found:  # grows while it is read
+        found += await _children(tx, parent)
+    return found
+
+
+async def _children(tx: Tx, parent: Credential) -> list[Credential]:
+    rows = await tx.all(
+        f"SELECT {_COLUMNS} FROM credentials"
+        " WHERE parent_id = :parent_id AND revoked_at_ms IS NULL",
+        parent_id=parent.token_id,
+    )
+    return [_credential(row) for row in rows]
+
+
+def _was_asked_for_with(child: Credential, caveats: tuple[str, ...]) -> bool:
+    """Whether the token that asked for this one carried at least these caveats."""
+    return child.caveats[: child.inherited_count][: len(caveats)] == caveats
 
 
 def _credential(row: Row) -> Credential:
@@ -194,4 +229,6 @@ def _credential(row: Row) -> Credential:
         needs_preimage=bool(row["needs_preimage"]),
         label=row["label"],
         caveats=tuple(row["caveats"].split("\n")) if row["caveats"] else (),
+        inherited_count=row["inherited_count"],
+        created_at_ms=row["created_at_ms"],
     )

@@ -14,6 +14,7 @@ from core.store.port import Tx
 from core.values.caveats import Caveats, read_caveats
 from core.values.errors import Forbidden, NotFound, Refused, WrongState
 from core.values.terms import JobTerms
+from core.values.tokens import JOB_HASH
 
 
 async def open_job(tx: Tx, new: NewJob, bearer: Bearer, *, now_ms: int) -> Job:
@@ -69,8 +70,10 @@ async def accept(tx: Tx, job_id: str, bearer: Bearer, terms: JobTerms, now_ms: i
 
 async def own_job(tx: Tx, job_id: str, bearer: Bearer) -> Record:
     """A job of the bearer's session, to spend on. Raises Unauthorized, NotFound, Forbidden."""
-    standing = await credentials.standing(tx, bearer)
     job = await job_rows.record(tx, job_id)
+    if job.session_id is None or bearer.token.payment_hash == JOB_HASH:
+        raise NotFound  # another job's token is a credential, but not for this one
+    standing = await credentials.standing(tx, bearer)
     if job.session_id != standing.session_id:
         raise NotFound
     if not bearer.token.caveats.allows("spend"):

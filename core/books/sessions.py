@@ -97,10 +97,10 @@ async def credited(tx: Tx, session_id: str) -> None:
 
 
 async def wait_longer(tx: Tx, session_id: str, until_ms: int) -> None:
-    """A further invoice was made: an unpaid session waits for it too."""
+    """Let an unpaid session wait at least until then, for a further invoice or for the wallet."""
     await tx.run(
-        "UPDATE sessions SET wait_until_ms = :until_ms"
-        " WHERE session_id = :session_id AND state = 'awaiting_deposit'",
+        "UPDATE sessions SET wait_until_ms = :until_ms WHERE session_id = :session_id"
+        " AND state = 'awaiting_deposit' AND wait_until_ms < :until_ms",
         session_id=session_id,
         until_ms=until_ms,
     )
@@ -126,12 +126,16 @@ async def waited_out(tx: Tx, now_ms: int, limit: int) -> list[str]:
     return [row["session_id"] for row in rows]
 
 
-async def end_unpaid(tx: Tx, session_id: str) -> None:
-    """Nobody paid: its tokens open nothing any more; its hashes stay known."""
+async def end_unpaid(tx: Tx, session_id: str, now_ms: int) -> None:
+    """Nobody paid: its tokens open nothing any more; its hashes stay known.
+
+    A session whose wait is not over after all (an invoice was made meanwhile) goes on waiting.
+    """
     ended = await tx.run(
-        "UPDATE sessions SET state = 'ended', wait_until_ms = NULL"
-        " WHERE session_id = :session_id AND state = 'awaiting_deposit'",
+        "UPDATE sessions SET state = 'ended', wait_until_ms = NULL WHERE session_id = :session_id"
+        " AND state = 'awaiting_deposit' AND wait_until_ms <= :now_ms",
         session_id=session_id,
+        now_ms=now_ms,
     )
     if ended:
         await invoices.close_of_account(tx, session_id)

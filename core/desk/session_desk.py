@@ -10,7 +10,6 @@ from core.books.ledger import Entry
 from core.books.sessions import Session
 from core.desk.answers import AnswerBook, Keep
 from core.desk.till import Till
-from core.gate import Gate
 from core.store.port import Store, Tx
 from core.values.caveats import Budget, Right, new_budget_id, write_caveats
 from core.values.clock import Clock
@@ -67,7 +66,6 @@ class SessionDesk:
     store: Store
     till: Till
     clock: Clock
-    gate: Gate
     answers: AnswerBook
     token_keys: TokenKeys
     terms: SessionTerms
@@ -80,7 +78,6 @@ class SessionDesk:
 
         Raises InvalidRequest, RateLimited, WalletUnavailable, ShuttingDown.
         """
-        self.gate.check()
         amount = self._deposit(amount_sats)
         await self.till.check_open_invoices(client)
         session_id = new_id("ses")
@@ -109,21 +106,18 @@ class SessionDesk:
         Raises Unauthorized, NotFound, Forbidden, InvalidRequest, RateLimited, WalletUnavailable,
         ShuttingDown.
         """
-        self.gate.check()
         own_id = await self.store.read(own, session_id, bearer, "topup")
         amount = self._deposit(amount_sats)
         await self.till.check_open_invoices(client)
         made = await self.till.make_invoice(own_id, amount, kind="topup")
         return await self.store.write(self._add_invoice, own_id, made, client, keep)
 
-    async def close_session(
-        self, session_id: str, bearer: Bearer, *, keep: Keep[Session] | None = None
-    ) -> Session:
+    async def close_session(self, session_id: str, bearer: Bearer) -> Session:
         """End all new spending; only a token without any caveat may. Again is no change.
 
         Raises Unauthorized, NotFound, Forbidden.
         """
-        return await self.store.write(self._close, session_id, bearer, keep)
+        return await self.store.write(self._close, session_id, bearer)
 
     async def entries(
         self, session_id: str, bearer: Bearer, *, before: int | None, limit: int
@@ -145,12 +139,19 @@ class SessionDesk:
         """
         return await self.store.write(self._make_token, session_id, bearer, order, keep)
 
-    async def tokens(self, session_id: str, bearer: Bearer) -> list[Credential]:
-        """The bearer's token and its descendants. Raises Unauthorized, NotFound, Forbidden."""
-        return await self.store.read(_own_tokens, session_id, bearer)
+    async def tokens(
+        self, session_id: str, bearer: Bearer, *, before: tuple[int, str] | None, limit: int
+    ) -> list[Credential]:
+        """The tokens that the bearer's reaches, newest first, from below this time and name on.
+
+        Raises Unauthorized, NotFound, Forbidden.
+        """
+        found = await self.store.read(_own_tokens, session_id, bearer)
+        newest_first = sorted(found, key=_age, reverse=True)
+        return [token for token in newest_first if before is None or _age(token) < before][:limit]
 
     async def revoke_token(self, session_id: str, bearer: Bearer, name: str) -> None:
-        """Revoke a token and its descendants.
+        """Revoke a token that the bearer's reaches, and its descendants.
 
         Raises Unauthorized, NotFound, Forbidden, WrongState.
         """
@@ -184,6 +185,7 @@ class SessionDesk:
             needs_preimage=False,
             label="",
             caveats=(),
+            inherited_count=0,
             now_ms=now_ms,
         )
         session = await sessions.view(tx, session_id)
@@ -201,18 +203,14 @@ class SessionDesk:
         await self.answers.keep(tx, keep, invoice, self.clock.now_ms())
         return invoice
 
-    async def _close(
-        self, tx: Tx, session_id: str, bearer: Bearer, keep: Keep[Session] | None
-    ) -> Session:
+    async def _close(self, tx: Tx, session_id: str, bearer: Bearer) -> Session:
         own_id = await own(tx, session_id, bearer, "read")
         if bearer.token.caveats.count:
             raise Forbidden("Only a token without any limit may close its session.")
-        now_ms = self.clock.now_ms()
         if await sessions.state(tx, own_id) != "closed":
+            now_ms = self.clock.now_ms()
             await session_jobs.close_session(tx, own_id, self.job_terms, now_ms)
-        session = await sessions.view(tx, own_id)
-        await self.answers.keep(tx, keep, session, now_ms)
-        return session
+        return await sessions.view(tx, own_id)
 
     async def _entries(
         self, tx: Tx, session_id: str, bearer: Bearer, before: int | None, limit: int
@@ -243,6 +241,7 @@ class SessionDesk:
             needs_preimage=False,
             label=order.label,
             caveats=caveats,
+            inherited_count=parent.caveats.count,
             now_ms=now_ms,
         )
         minted = MintedToken(name, macaroon)
@@ -264,29 +263,38 @@ async def own(tx: Tx, session_id: str, bearer: Bearer, right: Right) -> str:
 
     Raises Unauthorized, NotFound for any other session, Forbidden without the right.
     """
+    own_id = await _opened_by(tx, session_id, bearer)
+    _check_right(bearer, right)
+    return own_id
+
+
+async def _opened_by(tx: Tx, session_id: str, bearer: Bearer) -> str:
     standing = await credentials.standing(tx, bearer)
     if session_id not in {ME, standing.session_id}:
         raise NotFound
-    if not bearer.token.caveats.allows(right):
-        raise Forbidden(f"The token lacks the right to {right}.")
     return standing.session_id
 
 
-async def _own_tokens(tx: Tx, session_id: str, bearer: Bearer) -> list[Credential]:
-    """What the bearer may list and revoke: its own token and whatever stems from it.
+def _check_right(bearer: Bearer, right: Right) -> None:
+    if not bearer.token.caveats.allows(right):
+        raise Forbidden(f"The token lacks the right to {right}.")
 
-    A copy that was narrowed offline shares its id with the wider token; it reaches only what
-    carries its own caveats, so never the token that it stems from.
-    """
+
+async def _own_tokens(tx: Tx, session_id: str, bearer: Bearer) -> list[Credential]:
     await own(tx, session_id, bearer, "manage")
-    caveats = bearer.token.caveats.texts
-    family = await credentials.descendants(tx, bearer.token.token_id)
-    return [member for member in family if member.caveats[: len(caveats)] == caveats]
+    return await credentials.reach(tx, bearer)
+
+
+def _age(token: Credential) -> tuple[int, str]:
+    """Where a token stands in a list by age."""
+    return token.created_at_ms, token.name
 
 
 async def _revoke(tx: Tx, session_id: str, bearer: Bearer, name: str, now_ms: int) -> None:
-    within = await _own_tokens(tx, session_id, bearer)
-    await credentials.revoke(tx, within, name, now_ms)
+    await _opened_by(tx, session_id, bearer)
+    chosen = credentials.named(await credentials.reach(tx, bearer), name)
+    _check_right(bearer, "manage")
+    await credentials.revoke(tx, chosen, now_ms)
 
 
 def _caveats(order: TokenOrder) -> tuple[str, ...]:

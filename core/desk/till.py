@@ -268,6 +268,7 @@ class Till:
             needs_preimage=True,
             label="L402",
             caveats=(),
+            inherited_count=0,
             now_ms=now_ms,
         )
         return Challenge(mint(self.token_keys, identifier), invoice)
@@ -295,6 +296,7 @@ class Till:
             needs_preimage=True,
             label="top-up",
             caveats=parent.caveats.texts,
+            inherited_count=parent.caveats.count,
             now_ms=self.clock.now_ms(),
         )
         return mint(self.token_keys, identifier, parent.caveats.texts)

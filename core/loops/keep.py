@@ -108,7 +108,7 @@ class Keeper:
         for session_id in await self.store.read(sessions.waited_out, now_ms, BATCH):
             match await self._is_unpaid(session_id):
                 case True:
-                    await self.store.write(sessions.end_unpaid, session_id)
+                    await self.store.write(sessions.end_unpaid, session_id, now_ms)
                 case None:
                     later_ms = self.clock.now_ms() + POSTPONED_MS
                     await self.store.write(sessions.wait_longer, session_id, later_ms)

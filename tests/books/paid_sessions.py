@@ -3,7 +3,9 @@
 As in `paid_jobs` the evaluation costs 21 sats and the work 34; a session has 1,000 sats.
 """
 
+import hashlib
 import secrets
+from dataclasses import replace
 
 from core.books import credentials, invoices, ledger, refunds, session_jobs, sessions
 from core.books.credentials import Bearer
@@ -47,25 +49,44 @@ class SessionBooks(Books):
         await self.store.write(_open, session_id, bill, identifier)
         return session_id, Bearer(Token(identifier, read_caveats(()), b""))
 
+    async def challenged(self, amount=FILLED):
+        """The root token of a session that a challenge opened and that was paid; its preimage."""
+        preimage = secrets.token_bytes(32)
+        session_id = new_id("ses")
+        bill = self.invoice(session_id, "deposit", amount)
+        bill = replace(bill, payment_hash=hashlib.sha256(preimage).hexdigest())
+        identifier = Identifier(bytes.fromhex(bill.payment_hash), new_token_id())
+        await self.store.write(_open, session_id, bill, identifier, needs_preimage=True)
+        await self.store.write(settle, Payment(bill.payment_hash, amount), self.terms, NOW_MS)
+        return Bearer(Token(identifier, read_caveats(()), b"")), preimage
+
     async def child(self, parent, *caveats):
         """A token that stems from another."""
-        texts = (*parent.token.caveats.texts, *caveats)
-        identifier = Identifier(parent.token.payment_hash, new_token_id())
+        return await self._handed_out(parent, parent.token.token_id, caveats)
+
+    async def second_root(self, root):
+        """A further token without a parent."""
+        return await self._handed_out(root, None, ())
+
+    async def _handed_out(self, asking, parent_id, caveats):
+        inherited = asking.token.caveats.texts
+        identifier = Identifier(asking.token.payment_hash, new_token_id())
         await self.store.write(
             credentials.add,
             identifier,
-            session_id=await self.session_of(parent),
-            parent_id=parent.token.token_id,
+            session_id=await self.session_of(asking),
+            parent_id=parent_id,
             needs_preimage=False,
             label="child",
-            caveats=texts,
+            caveats=(*inherited, *caveats),
+            inherited_count=len(inherited),
             now_ms=NOW_MS,
         )
-        return Bearer(Token(identifier, read_caveats(texts), b""))
+        return Bearer(Token(identifier, read_caveats((*inherited, *caveats)), b""))
 
     async def revoke(self, bearer):
-        family = await self.store.read(credentials.descendants, bearer.token.token_id)
-        await self.store.write(credentials.revoke, family, family[0].name, NOW_MS)
+        [whole, *_] = await self.store.read(credentials.reach, bearer)
+        await self.store.write(credentials.revoke, whole, NOW_MS)
 
     async def close(self, bearer):
         session_id = await self.session_of(bearer)
@@ -141,7 +162,7 @@ class SessionBooks(Books):
         return [await self.store.read(_counted, session_id, each) for each in budgets]
 
 
-async def _open(tx, session_id, bill, identifier):
+async def _open(tx, session_id, bill, identifier, *, needs_preimage=False):
     await sessions.add(
         tx,
         session_id,
@@ -156,9 +177,10 @@ async def _open(tx, session_id, bill, identifier):
         identifier,
         session_id=session_id,
         parent_id=None,
-        needs_preimage=False,
+        needs_preimage=needs_preimage,
         label="",
         caveats=(),
+        inherited_count=0,
         now_ms=NOW_MS,
     )
 

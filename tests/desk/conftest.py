@@ -16,7 +16,7 @@ __all__ = ["counter", "database", "shared_store"]
 
 
 @asynccontextmanager
-async def opened(database: Database) -> AsyncIterator[Counter]:  # noqa: F811
+async def opened(database: Database) -> AsyncIterator[Counter]:
     clock = HandClock()
     wallet = QuietWallet.open(database.data_dir, clock=clock)
     settings = {
@@ -30,7 +30,7 @@ async def opened(database: Database) -> AsyncIterator[Counter]:  # noqa: F811
 
 
 @pytest.fixture
-async def counter(database: Database) -> AsyncIterator[Counter]:  # noqa: F811
+async def counter(database: Database) -> AsyncIterator[Counter]:
     async with opened(database) as counter:
         yield counter
 

@@ -193,7 +193,8 @@ CREATE INDEX sessions_unpaid ON sessions (wait_until_ms) WHERE state = 'awaiting
 CREATE INDEX sessions_challenged ON sessions (client, created_at_ms)
   WHERE state = 'awaiting_deposit' AND is_challenge = 1;
 
--- credentials.py: the tokens that spend a session; a child names its parent.
+-- credentials.py: the tokens that spend a session; a child names its parent. The first
+-- inherited_count of its caveats are those of the token that asked for it, which may be a copy.
 CREATE TABLE credentials (
   token_id BLOB PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -203,6 +204,7 @@ CREATE TABLE credentials (
   needs_preimage INTEGER NOT NULL CHECK (needs_preimage IN (0, 1)),
   label TEXT NOT NULL,
   caveats TEXT NOT NULL,
+  inherited_count INTEGER NOT NULL,
   created_at_ms INTEGER NOT NULL,
   revoked_at_ms INTEGER
 ) STRICT;
