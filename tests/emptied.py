@@ -44,7 +44,7 @@ async def _empty_database(request: pytest.FixtureRequest, folder: Path) -> Datab
     if "emptied" not in server.templates:
         server.templates["emptied"] = await _made(server, folder)
     dsn = server.dsn_of(server.templates["emptied"])
-    await _empty(dsn)
+    await empty(dsn)
     return Database("postgres", dsn, folder)
 
 
@@ -55,7 +55,8 @@ async def _made(server: PostgresServer, folder: Path) -> str:
     return name
 
 
-async def _empty(dsn: str) -> None:
+async def empty(dsn: str) -> None:
+    """Delete what is in a database but for its schema."""
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch(

@@ -47,8 +47,9 @@ _RULES: Mapping[str, str] = {
         GROUP BY a.account_id, a.deposited_msat, a.spent_msat
         HAVING a.deposited_msat <>
                 SUM(CASE WHEN t.kind IN ('deposit', 'topup') THEN e.amount_msat ELSE 0 END)
-            OR a.spent_msat <>
-                SUM(CASE WHEN t.kind IN ('charge', 'refund') THEN -e.amount_msat ELSE 0 END)""",
+            OR a.spent_msat <> SUM(CASE
+                WHEN t.kind = 'charge' OR t.transfer_id LIKE 'return:%' THEN -e.amount_msat
+                ELSE 0 END)""",
     "an entry belongs to an open account": """
         SELECT e.transfer_id AS place FROM entries e
         LEFT JOIN accounts a ON a.account_id = e.account_id

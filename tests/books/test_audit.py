@@ -5,7 +5,7 @@ import pytest_asyncio
 
 from core.books import ledger
 from core.books.audit import audit
-from core.books.ledger import WALLET, Leg, Transfer
+from core.books.ledger import SUSPENSE, WALLET, Leg, Transfer
 from core.values.money import Msat
 from core.values.states import STATES
 from tests.books.paid_jobs import NOW_MS, Books
@@ -48,7 +48,7 @@ BREAKAGES = {
     ),
     "an entry is on another customer's account": (
         (
-            "UPDATE entries SET account_id = 'ses_bob', number = 2"
+            "UPDATE entries SET account_id = 'ses_bob', number = 99"
             " WHERE transfer_id = 'd2' AND leg = 0"
         ),
         "an account's entries are an unbroken chain",
@@ -225,6 +225,14 @@ async def open_accounts(tx):
     await ledger.hold(tx, "h1", "ses_alice", Msat(3_000), NOW_MS)
     await ledger.hold(tx, "h2", "ses_alice", Msat(3_000), NOW_MS)
     await ledger.post(tx, "h1", Msat(1_000), ref="a request", now_ms=NOW_MS)
+    await withdraw_in_vain(tx, "ses_bob", 100)
+
+
+async def withdraw_in_vain(tx, account_id, amount):
+    out = [Leg(account_id, Msat(-amount)), Leg(SUSPENSE, Msat(amount))]
+    back = [Leg(account_id, Msat(amount)), Leg(SUSPENSE, Msat(-amount))]
+    await ledger.transfer(tx, Transfer("withdraw:rfd_1", "withdrawal", "rfd_1", NOW_MS), out)
+    await ledger.transfer(tx, Transfer("failed:rfd_1", "refund", "rfd_1", NOW_MS), back)
 
 
 async def deposit(tx, name, account_id, amount):
@@ -265,7 +273,7 @@ async def take_out_the_last_of_bob(tx):
     await tx.run("DELETE FROM entries WHERE transfer_id = 'd4'")
     await tx.run("DELETE FROM transfers WHERE transfer_id = 'd4'")
     await tx.run(
-        "UPDATE accounts SET balance_msat = 500, deposited_msat = 500, entry_count = 1"
+        "UPDATE accounts SET balance_msat = 500, deposited_msat = 500, entry_count = 3"
         " WHERE account_id = 'ses_bob'"
     )
     raise Found(await audit(tx))
