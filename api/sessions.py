@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from api import models as wire
 from api import session_models as models
+from api.edge import REQUEST_ID
 from api.route import AnyRoute, Auth, Call, Reply, Route, answer
 from api.session_views import (
     entries_before,
@@ -21,6 +22,7 @@ from core.books.invoices import Invoice
 from core.books.jobs import Job
 from core.books.sessions import Session
 from core.desk.answers import Answer
+from core.desk.ask_desk import Answered, Question
 from core.desk.front_desk import Desk
 from core.desk.job_desk import JobOrder
 from core.desk.session_desk import MintedToken, OpenedSession
@@ -117,6 +119,18 @@ class SessionRoutes:
 
     def _jobs(self) -> list[AnyRoute]:
         return [
+            Route(
+                method="POST",
+                path="/sessions/{sessionId}/request",
+                handler=self.ask,
+                summary="Ask once, paid from the balance at its real cost",
+                tag=_TAG,
+                auth=Auth.NEEDED,
+                body=models.SessionRequest,
+                is_keyed=True,
+                replies=(Reply(200, "The answer and its cost.", models.SessionAnswer),),
+                problems=("model_failed", "model_unavailable", *_SPENDS),
+            ),
             Route(
                 method="POST",
                 path="/sessions/{sessionId}/jobs",
@@ -232,6 +246,23 @@ class SessionRoutes:
         )
         return answer(entries_view(own_id, entries, page.limit))
 
+    async def ask(self, call: Call[models.SessionRequest, None]) -> Answer:
+        """Answer one request."""
+        session_id, bearer = _session(call), call.needed_bearer
+        await self.desk.sessions.check(session_id, bearer, "spend")
+        fields = call.body()
+        question = Question(
+            fields.request, len(call.raw_body), fields.model, fields.max_output_tokens
+        )
+        answered = await self.desk.asks.ask(
+            question,
+            bearer,
+            client=call.client,
+            ref=call.request[REQUEST_ID],
+            keep=call.keep(_answered),
+        )
+        return _answered(answered)
+
     async def order_job(self, call: Call[models.SessionJobOrder, None]) -> Answer:
         """Open a job from the balance."""
         session_id, bearer = _session(call), call.needed_bearer
@@ -323,3 +354,14 @@ def _job(job: Job, *, status: int, now_ms: int) -> Answer:
 
 def _minted(minted: MintedToken) -> Answer:
     return answer(models.TokenMade(token_id=minted.name, macaroon=to_bearer(minted.macaroon)), 201)
+
+
+def _answered(answered: Answered) -> Answer:
+    body = models.SessionAnswer(
+        result=answered.result,
+        model=answered.model_id,
+        usage=wire.Usage(input_tokens=answered.input_tokens, output_tokens=answered.output_tokens),
+        cost_msat=answered.cost,
+        balance_msat=answered.balance,
+    )
+    return answer(body)

@@ -7,6 +7,7 @@ from core.books.allowances import Allowance
 from core.config import Config
 from core.config_model import ModelSettings
 from core.desk.answers import AnswerBook
+from core.desk.ask_desk import AskDesk
 from core.desk.front_desk import Desk
 from core.desk.job_desk import JobDesk
 from core.desk.meter import Meter
@@ -46,6 +47,8 @@ class Ground:
 def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, live: Live) -> Desk:
     """The desk that the doors speak to."""
     store, clock, gate = ground.store, ground.clock, health.gate
+    running = Running()
+    models = {model.id: model for model in map(model_of, config.models)}
     answers = AnswerBook(
         store,
         ground.bulletin,
@@ -73,6 +76,7 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
         answers=answers,
         pricing=pricing_of(config),
         process_id=ground.process_id,
+        running=running,
     )
     jobs = JobDesk(
         store=store,
@@ -109,7 +113,8 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
             terms=job_terms(config),
         ),
         meter=meter,
-        relay=RelayDesk(meter=meter, relay=ground.relay, answers=answers, running=Running()),
+        asks=AskDesk(meter=meter, agent=ground.agent, running=running, models=models),
+        relay=RelayDesk(meter=meter, relay=ground.relay, answers=answers, running=running),
         till=till,
         answers=answers,
         health=health,
@@ -119,7 +124,7 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
         agent=ground.agent,
         clock=clock,
         tokens=TokenCache(token_keys),
-        models={model.id: model for model in map(model_of, config.models)},
+        models=models,
         demo_allowance=Allowance("demo", config.demo.per_hour, config.demo.per_day_total),
     )
 

@@ -10,6 +10,7 @@ from core.books import allowances, credentials
 from core.books.allowances import Allowance
 from core.books.credentials import Bearer
 from core.desk.answers import AnswerBook
+from core.desk.ask_desk import AskDesk
 from core.desk.job_desk import JobDesk
 from core.desk.meter import Meter
 from core.desk.relay_desk import RelayDesk
@@ -36,6 +37,7 @@ class Desk:
     sessions: SessionDesk
     session_jobs: SessionJobDesk
     meter: Meter
+    asks: AskDesk
     relay: RelayDesk
     till: Till
     answers: AnswerBook

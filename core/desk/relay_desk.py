@@ -9,33 +9,26 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
-from core.agents.port import AgentFault, Relay, UpstreamAway, Usage
+from core.agents.port import AgentFault, Relay, Usage
 from core.books.credentials import Bearer
 from core.books.idempotency import Receipt
-from core.books.ledger import HoldResolved
 from core.books.metering import Charged, Hold
 from core.desk.answers import Answer, AnswerBook, Keep
 from core.desk.chat_events import EventReader, dumped, made_bytes, read_completion, usage_in
 from core.desk.chat_request import ChatRequest
 from core.desk.listeners import Listener, Tape
-from core.desk.meter import Meter, tokens_or_estimate
+from core.desk.meter import CALL_S, Meter, explained, tokens_or_estimate
 from core.desk.running import Running
 from core.values.errors import (
-    BoltworkError,
     DatabaseUnavailable,
     Forbidden,
-    ModelFailed,
-    ModelUnavailable,
 )
 
 T = TypeVar("T")
-
-CALL_S: Final = 1_800  # no call takes longer, whatever the upstream drips
-AGAIN_S: Final = 1.0
 
 Render = Callable[[bytes, Charged], Answer]
 
@@ -133,7 +126,7 @@ class RelayDesk:
             keep = None if receipt is None else Keep(receipt, answer)
             return answer(await self._charge(ride, counts, keep))
         except (AgentFault, TimeoutError) as fault:
-            raise _told(fault) from None
+            raise explained(fault) from None
         finally:
             await self._release(ride)
 
@@ -156,11 +149,11 @@ class RelayDesk:
             charged = await self._relayed(ride, listener, keep)
         except (AgentFault, TimeoutError, DatabaseUnavailable) as fault:
             await self._release(ride)
-            told = _told(fault)
+            problem = explained(fault)
             if not listener.has_begun:
-                raise told from None
-            log.warning("stream broke", code=told.code, reason=str(fault))
-            await listener.send(ride.reader.error(told.code, told.detail))
+                raise problem from None
+            log.warning("stream broke", code=problem.code, reason=str(fault))
+            await listener.send(ride.reader.error(problem.code, problem.detail))
         else:
             await listener.send(_closing(ride, charged))
 
@@ -206,14 +199,10 @@ class RelayDesk:
             await self.meter.release(holding.result())
 
     async def _charge(self, ride: _Ride, counts: Usage, keep: Keep[Charged] | None) -> Charged:
-        """Charge what was used. Raises DatabaseUnavailable, and the hold is then given back."""
+        """Charge what was used. Raises DatabaseUnavailable."""
         ride.is_settled = True
         cost = self.meter.cost(ride.order.model.prices, ride.hold, counts, sent=0, made=0)
-        try:
-            return await self.meter.charge(ride.hold, cost, ref=ride.ref, keep=keep)
-        except DatabaseUnavailable:
-            self.running.start(self._release_later(ride.hold))
-            raise
+        return await self.meter.charge(ride.hold, cost, ref=ride.ref, keep=keep)
 
     async def _charge_so_far(self, ride: _Ride) -> None:
         """The customer has gone: input and output so far are paid, where the model was called."""
@@ -226,38 +215,10 @@ class RelayDesk:
             log.warning("stream not charged", reason=fault.reason)
 
     async def _release(self, ride: _Ride) -> None:
-        """Give an unsettled hold back, now where the database can, else as soon as it can."""
-        if ride.is_settled:
-            return
-        ride.is_settled = True
-        try:
+        """Give an unsettled hold back."""
+        if not ride.is_settled:
+            ride.is_settled = True
             await self.meter.release(ride.hold)
-        except DatabaseUnavailable:
-            self.running.start(self._release_later(ride.hold))
-
-    async def _release_later(self, hold: Hold) -> None:
-        while True:
-            await self.meter.clock.sleep(AGAIN_S)
-            try:
-                await self.meter.release(hold)
-            except DatabaseUnavailable:
-                continue
-            except HoldResolved:  # the charge stood although the database said that it did not
-                log.warning("hold was charged after all", hold=hold.hold_id)
-            return
-
-
-def _told(fault: AgentFault | TimeoutError | DatabaseUnavailable) -> BoltworkError:
-    """How a customer is told of a fault."""
-    match fault:
-        case UpstreamAway():
-            return ModelUnavailable(fault.reason, retry_after_s=fault.retry_after_s)
-        case AgentFault():
-            return ModelFailed(fault.reason)
-        case TimeoutError():
-            return ModelUnavailable(f"the upstream took longer than {CALL_S} s")
-        case _:
-            return fault
 
 
 def _made(ride: _Ride) -> Usage:
