@@ -4,13 +4,35 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from core.values.tokens import attenuate, from_text, to_bearer
-from tests.api.conftest import Answer, Shop
+from tests.api.conftest import Answer, OpenShop, Shop
+from tests.conftest import Database
 
 ABSENT_SESSION = "ses_" + "0" * 26
 ABSENT_TOKEN = "tok_" + "0" * 26
 ABSENT_JOB = "job_" + "0" * 26
 SORT = "Sort these names: Zoe, Adam"
+
+# What one may ask of a session, with fields that are right; `{}` stands for its name.
+ROUTES = [
+    ("GET", "/sessions/{}", None, "read"),
+    ("DELETE", "/sessions/{}", None, "read"),
+    ("POST", "/sessions/{}/topup", {"amountSats": 100}, "topup"),
+    ("GET", "/sessions/{}/ledger", None, "read"),
+    ("POST", "/sessions/{}/jobs", {"request": SORT}, "spend"),
+    ("GET", "/sessions/{}/jobs", None, "read"),
+    ("POST", "/sessions/{}/tokens", {"label": "x"}, "manage"),
+    ("GET", "/sessions/{}/tokens", None, "manage"),
+    ("DELETE", f"/sessions/{{}}/tokens/{ABSENT_TOKEN}", None, None),
+]
+POSTS = [route for route in ROUTES if route[0] == "POST"]
+ALL_RIGHTS = ("read", "spend", "topup", "withdraw", "manage")
+
+
+def all_but(right):
+    return "rights=" + ",".join(each for each in ALL_RIGHTS if each != right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +117,23 @@ class Account:
             if answer.json["nextCursor"] is None:
                 return pages
             cursor = f"&cursor={answer.json['nextCursor']}"
+
+
+async def credited(account, balance_msat):
+    """The session as soon as it has this balance."""
+    async with asyncio.timeout(5):
+        while (session := await account.session())["balanceMsat"] != balance_msat:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return session
+
+
+@pytest.fixture
+async def account(shop: Shop) -> Account:
+    """A session with 1,000 sats on it."""
+    return await Account.filled(shop)
+
+
+@pytest.fixture
+async def shop_on(open_shop: OpenShop, database: Database) -> Shop:
+    """A shop on each kind of database."""
+    return await open_shop(DATABASE__URL=database.url)

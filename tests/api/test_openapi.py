@@ -1,14 +1,9 @@
 """The document at /openapi.json: sound, complete, and true under a fuzzer's hands."""
 
-import asyncio
-import sys
-from pathlib import Path
-
 from openapi_spec_validator import validate
 
 from api.problems import KINDS
-
-FUZZER = Path(sys.executable).with_name("schemathesis")
+from tests.api.fuzzer import fuzz
 
 
 async def test_the_document_is_sound_openapi_3_1(shop):
@@ -57,19 +52,13 @@ async def test_a_fuzzer_finds_no_answer_that_is_not_described(open_shop, tmp_pat
     )
     token = (await shop.order())["jobToken"]
 
-    fuzzer = await asyncio.create_subprocess_exec(
-        FUZZER,
-        "run",
-        f"http://127.0.0.1:{shop.port}/openapi.json",
-        *("--header", f"X-Api-Key: {token}"),
-        *("--phases", "examples,coverage,fuzzing", "--max-examples", "25"),
-        # A reused key and a maximum below the least price are sound requests that are refused.
-        *("--exclude-checks", "positive_data_acceptance"),
-        "--generation-deterministic",
-        cwd=tmp_path,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    code, told = await fuzz(
+        shop.port,
+        token,
+        phases="examples,coverage,fuzzing",
+        examples=25,
+        folder=tmp_path,
+        seconds=150,
     )
-    told, _ = await asyncio.wait_for(fuzzer.communicate(), 120)
 
-    assert fuzzer.returncode == 0, told.decode()
+    assert code == 0, told
