@@ -23,6 +23,7 @@ TokenId = Annotated[str, Field(pattern="^tok_[0-9A-HJKMNP-TV-Z]{26}$")]
 EntryId = Annotated[str, Field(pattern="^ent_[0-9A-HJKMNP-TV-Z]{26}$")]
 Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(plain_integer)]
 Cursor = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,200}$")]
+ModelName = Annotated[str, Field(pattern=r"^[!-+\--~]{1,200}$")]  # a comma separates them
 TokenMsat = Annotated[int, Field(ge=0, le=NUMBER_MAX)]
 
 
@@ -132,7 +133,7 @@ class TokenOrder(Incoming):
     budget_msat: TokenMsat | None = None
     max_request_msat: TokenMsat | None = None
     expires_at: Moment | None = None
-    models: Annotated[list[str], Field(min_length=1, max_length=50)] | None = None
+    models: Annotated[list[ModelName], Field(min_length=1, max_length=50)] | None = None
     rights: Annotated[list[Right], Field(min_length=1, max_length=5)] | None = Field(
         default=None, description="Without it: read and spend."
     )
