@@ -37,7 +37,10 @@ async def send_changes(
             "X-Accel-Buffering": "no",  # else nginx holds events back
         }
     )
-    await response.prepare(request)
+    try:
+        await response.prepare(request)
+    except ConnectionError:
+        raise ClientGone from None
     stop = asyncio.ensure_future(stopping.wait())
     change = asyncio.ensure_future(anext(changes, None))
     try:

@@ -12,6 +12,7 @@ from tests.process.world import new_request
 
 END_S = 60  # every job ends within this time after a start
 FREE_S = 30  # and whatever a dead process had begun is free by then
+COME_BACK = frozenset({409, 503})
 _PURPOSES = {"awaiting_eval_payment": "evalInvoice", "awaiting_work_payment": "workInvoice"}
 
 Pay = Callable[[str], Awaitable[None]]
@@ -47,11 +48,11 @@ class Customer:
     async def order(self, *, url: str | None = None) -> Reply:
         """Order, or order again under the same key: then the answer must be the same.
 
-        While the program thinks that the first order still runs, she comes back when she is told.
+        While the first one still runs, or none can be taken, she comes back when she is told.
         """
         async with asyncio.timeout(FREE_S):
             reply = await self._order_once(url)
-            while reply.status == 409:
+            while reply.status in COME_BACK:
                 await asyncio.sleep(int(reply.headers["Retry-After"]))
                 reply = await self._order_once(url)
         assert reply.status == 201, reply.body

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from tests.process.customer import Customer
+from tests.process.customer import COME_BACK, Customer
+from tests.process.server import eventually
 from tests.process.world import StubWorld, World
 
 AT_ONCE = 8
@@ -45,6 +46,11 @@ class Load:
     def acknowledged(self) -> list[Customer]:
         """Those whose order was answered."""
         return [customer for customer in self.customers if customer.opened is not None]
+
+    async def grow_by(self, orders: int) -> None:
+        """Wait until so many more orders are acknowledged."""
+        goal = len(self.acknowledged) + orders
+        await eventually(lambda: len(self.acknowledged) >= goal)
 
     async def verify(self) -> None:
         """Everything said to those who came since the last look is still so."""
@@ -105,7 +111,7 @@ class Load:
             reply = await customer.program.post(
                 f"/jobs/{customer.job_id}/invoice", **customer.credential
             )
-            assert reply.status in {201, 409}, reply.body
+            assert reply.status in {201, *COME_BACK}, reply.body
             if reply.status == 201:
                 await customer.pay(reply.json()["paymentHash"])
                 return

@@ -11,18 +11,13 @@ from tests.conftest import Database
 from tests.postgres_server import private_server
 from tests.process.customer import Customer
 from tests.process.kills import end_well
+from tests.process.refusals import assert_refused, order_until_refused
 from tests.process.server import Program, Reply, eventually
-from tests.process.world import StubWorld, new_request, open_stub_world
+from tests.process.world import new_request, open_stub_world
 from tests.simulator.model import Answer
 
 ROOM_BYTES = 64 * 1024
 UNLIMITED_BYTES = 2**40
-
-
-def assert_refused(reply: Reply) -> None:
-    assert reply.status == 503
-    assert reply.json()["code"] == "database_unavailable"
-    assert int(reply.headers["Retry-After"]) > 0
 
 
 def room_left(folder: Path) -> int:
@@ -36,19 +31,6 @@ def locked(folder: Path) -> Iterator[None]:
     with closing(sqlite3.connect(folder / "boltwork.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
-
-
-async def order_until_refused(world: StubWorld) -> list[Customer]:
-    """Orders that were acknowledged before the first one that was not."""
-    accepted: list[Customer] = []
-    while True:
-        customer = Customer(world.program, world.pay)
-        reply = await world.program.post("/jobs", {"request": customer.request})
-        if reply.status != 201:
-            assert_refused(reply)
-            return accepted
-        customer.opened = reply
-        accepted.append(customer)
 
 
 async def test_a_full_disk_refuses_orders_and_keeps_every_one_that_was_accepted(

@@ -10,7 +10,6 @@ from tests.conftest import Database
 from tests.process.backups import back_up, go_on_from
 from tests.process.kills import end_well, kill_at_random
 from tests.process.load import Load
-from tests.process.server import eventually
 from tests.process.world import open_stub_world
 
 SEED = 20_231
@@ -30,10 +29,10 @@ async def test_a_backup_under_load_holds_what_was_acknowledged_before_it(
     async with open_stub_world(sqlite_database) as world:
         load = Load(world, seed=SEED)
         async with load.running():
-            await eventually(lambda: len(load.acknowledged) >= ORDERS)
+            await load.grow_by(ORDERS)
             promised = [customer.as_known_now() for customer in load.acknowledged]
             await asyncio.to_thread(back_up, world.program, tmp_path / "copy.db")
-            await eventually(lambda: len(load.acknowledged) >= 2 * ORDERS)
+            await load.grow_by(ORDERS)
         await world.program.stop()
 
         await go_on_from(tmp_path / "copy.db", world, load, promised, tmp_path / "restored")
