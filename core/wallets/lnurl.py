@@ -19,7 +19,7 @@ from core.values.clock import Clock
 from core.values.destinations import Endpoint, ToAddress, ToInvoice, check_invoice, endpoint_of
 from core.values.errors import InvalidRequest
 from core.values.money import Msat
-from core.wallets.lnurl_http import Answer, LnurlHttp, Names, SystemNames
+from core.wallets.lnurl_http import LnurlHttp, Names, NoAnswer, SystemNames
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ class Resolver:
 
     async def _ask(self, endpoint: Endpoint) -> dict[str, Any]:
         reply = await self._http.get(endpoint)
-        if not isinstance(reply, Answer):
+        if isinstance(reply, NoAnswer):
             raise _refused(reply.detail)
         if str(reply.body.get("status")).upper() == "ERROR":
             # Its reason is a stranger's text, which we do not say in our own name.
