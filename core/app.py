@@ -97,6 +97,7 @@ async def open_core(
         stack.push_async_callback(desk.relay.running.drain, LAST_CHARGES_S)
 
         stack.push_async_callback(supervisor.aclose)
+        stack.push_async_callback(worker.drain, 0)
         supervisor.start("settler", settler.run)
         supervisor.start("worker", worker.run)
         supervisor.start("pulse", keeper.pulse)

@@ -30,15 +30,18 @@ class Worker:
     steps: Steps
     bulletin: Bulletin
     process_id: str
+    beat_s: float = BEAT_S
     _running: dict[asyncio.Task[None], Record] = field(default_factory=dict)
     _slot_freed: asyncio.Event = field(default_factory=asyncio.Event)
+    _leasing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _draining: bool = False
 
     async def run(self) -> None:
         """Work until drained, then idle."""
         with self.bulletin.listen(lifecycle.INTAKE) as news:
             while not self._draining:
-                await self._fill_slots()
+                async with self._leasing:
+                    await self._fill_slots()
                 await self._wait(news)
         await asyncio.Event().wait()
 
@@ -46,15 +49,22 @@ class Worker:
         """Lease nothing more, let running steps end within the grace, give back the rest."""
         self._draining = True
         self._slot_freed.set()
-        if not self._running:
-            return
-        await asyncio.wait(self._running, timeout=grace_s)
+        async with self._leasing:  # what is being leased at this moment becomes a step first
+            pass
+        if self._running:
+            await asyncio.wait(self._running, timeout=grace_s)
         left = dict(self._running)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         for job in left.values():
+            await self._give_back(job)
+
+    async def _give_back(self, job: Record) -> None:
+        try:
             await self.steps.store.write(job_rows.retry_at, job, self.steps.clock.now_ms())
+        except DatabaseUnavailable as fault:  # then the lease runs out by itself
+            log.warning("lease not given back", job=job.job_id, reason=fault.reason)
 
     async def _fill_slots(self) -> None:
         free = SLOTS - len(self._running)
@@ -115,7 +125,7 @@ class Worker:
     async def _beat_until_lost(self, job: Record) -> None:
         with self.bulletin.listen(job.job_id) as news:
             while True:
-                await news.wait(BEAT_S)
+                await news.wait(self.beat_s)
                 until_ms = self.steps.clock.now_ms() + LEASE_MS
                 try:
                     is_ours = await self.steps.store.write(job_rows.beat, job, until_ms)

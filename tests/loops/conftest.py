@@ -1,5 +1,17 @@
-"""The databases of these tests."""
+"""The databases of these tests, and a whole core on each."""
 
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.conftest import Database
 from tests.emptied import database, shared_store
+from tests.world import World, opened
 
-__all__ = ["database", "shared_store"]
+__all__ = ["database", "shared_store", "world"]
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[World]:
+    async with opened(database) as world:
+        yield world
