@@ -83,7 +83,10 @@ async def new_version(tx: Tx, job_id: str, now_ms: int) -> Job:
 
 
 async def versions_after(tx: Tx, job_id: str, version: int) -> list[Job]:
-    """Every version after this one, oldest first, each as it was. Raises NotFound."""
+    """Every version after this one, oldest first, each as it was. Raises NotFound.
+
+    Of a job whose old versions were forgotten only the last is left.
+    """
     now = await view(tx, job_id)
     rows = await tx.all(
         "SELECT body FROM job_versions WHERE job_id = :job_id AND version > :version"
@@ -91,6 +94,8 @@ async def versions_after(tx: Tx, job_id: str, version: int) -> list[Job]:
         job_id=job_id,
         version=version,
     )
+    if not rows and now.version > version:
+        return [now]
     return [_from_body(row["body"], now) for row in rows]
 
 

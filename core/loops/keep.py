@@ -4,6 +4,7 @@ Sweeps ask indexes that hold open rows only, so that a round costs microseconds 
 of the books.
 """
 
+import asyncio
 from dataclasses import dataclass
 
 import structlog
@@ -51,18 +52,17 @@ class Keeper:
     terms: JobTerms
     process_id: str
 
+    def __post_init__(self) -> None:
+        self._wall_ms = self.clock.now_ms()
+        self._steady_s = self.clock.monotonic()
+        self._looking = asyncio.Lock()
+
     async def pulse(self) -> None:
         """Give signs of life, and let no jump of the clock count as running time."""
-        wall_ms, steady_s = self.clock.now_ms(), self.clock.monotonic()
         while True:
             await self.clock.sleep(PULSE_S)
-            now_ms, now_s = self.clock.now_ms(), self.clock.monotonic()
-            jump_ms = (now_ms - wall_ms) - int((now_s - steady_s) * 1000)
-            if abs(jump_ms) > JUMP_MS:
-                log.warning("clock jumped", by_ms=jump_ms)
-                await self.store.write(_shift_once, jump_ms, now_ms)
+            now_ms = await self._heed_jumps()
             await self.store.write(processes.see, self.process_id, now_ms)
-            wall_ms, steady_s = now_ms, now_s
 
     async def sweep(self) -> None:
         """End what has waited too long, and give back what a dead process held."""
@@ -84,8 +84,20 @@ class Keeper:
                 await self.store.write(_retire, job_id)
             await self.clock.sleep(TIDY_S)
 
+    async def _heed_jumps(self) -> int:
+        """The time; where the wall clock has jumped since the last look, deadlines jumped first."""
+        async with self._looking:
+            now_ms, now_s = self.clock.now_ms(), self.clock.monotonic()
+            jump_ms = (now_ms - self._wall_ms) - int((now_s - self._steady_s) * 1000)
+            if abs(jump_ms) > JUMP_MS:
+                log.warning("clock jumped", by_ms=jump_ms)
+                await self.store.write(_shift_once, jump_ms, now_ms)
+            self._wall_ms, self._steady_s = now_ms, now_s
+            return now_ms
+
     async def _end_overdue(self) -> None:
-        for job in await self.store.read(job_rows.overdue, self.clock.now_ms(), BATCH):
+        now_ms = await self._heed_jumps()
+        for job in await self.store.read(job_rows.overdue, now_ms, BATCH):
             await self._fail(job, "deadline_exceeded")
 
     async def _void_stale_holds(self) -> None:
