@@ -15,6 +15,7 @@ from api.metrics import Metrics
 from api.openapi import describe
 from api.operator import only_with_token
 from api.pages import PageRoutes, openapi_route, send_doc_file
+from api.payouts import PayoutRoutes
 from api.pipeline import Pipeline
 from api.rate import Turnstile
 from api.route import AnyRoute
@@ -81,6 +82,7 @@ def public_routes(
     routes = [
         *jobs.table(),
         *SessionRoutes(desk).table(),
+        *PayoutRoutes(desk).table(),
         *V1Routes(
             desk=desk,
             body_bytes_max=config.limits.v1_body_bytes,

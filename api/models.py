@@ -75,6 +75,14 @@ class JobOrder(Incoming):
     )
 
 
+class RefundOrder(Incoming):
+    """Where the money that is due of a job goes."""
+
+    to: Annotated[str, Field(min_length=1, max_length=4096)] = Field(
+        description="A Lightning invoice over the amount, user@host, lnurl1..., or a session's id."
+    )
+
+
 class JobWait(Incoming):
     """How long to wait for a job to change."""
 

@@ -18,6 +18,7 @@ _CROCKFORD: Final = "[0-9A-HJKMNP-TV-Z]{26}"
 _PATH_SCHEMAS: Final[Mapping[str, Document]] = {
     "jobId": {"type": "string", "pattern": f"^job_{_CROCKFORD}$"},
     "sessionId": {"type": "string", "pattern": f"^(ses_{_CROCKFORD}|me)$"},
+    "refundId": {"type": "string", "pattern": f"^rfd_{_CROCKFORD}$"},
     "tokenId": {"type": "string", "pattern": f"^tok_{_CROCKFORD}$"},
     "paymentHash": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "secret": {"type": "string"},

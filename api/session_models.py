@@ -11,12 +11,14 @@ from api.models import (
     Moment,
     Msat,
     Outgoing,
+    Refund,
     RequestText,
     Sats,
     Usage,
     plain_integer,
 )
 from core.values.caveats import NUMBER_MAX, Right
+from core.values.money import SATS_MAX
 
 SessionId = Annotated[str, Field(pattern="^ses_[0-9A-HJKMNP-TV-Z]{26}$")]
 TokenId = Annotated[str, Field(pattern="^tok_[0-9A-HJKMNP-TV-Z]{26}$")]
@@ -123,6 +125,24 @@ class JobPage(Outgoing):
     """A page of jobs."""
 
     items: list[Job]
+    next_cursor: str | None
+
+
+class WithdrawOrder(Incoming):
+    """Where a session's money goes, and how much of it."""
+
+    to: Annotated[str, Field(min_length=1, max_length=4096)] = Field(
+        description="A Lightning invoice, user@host, or lnurl1..."
+    )
+    amount_sats: Annotated[int, Field(ge=1, le=SATS_MAX)] | None = Field(
+        default=None, description="Without it, an address gets all that is free."
+    )
+
+
+class RefundPage(Outgoing):
+    """A page of withdrawals."""
+
+    items: list[Refund]
     next_cursor: str | None
 
 

@@ -4,26 +4,21 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import datetime
 
+from api import models as wire
 from api import session_models as models
 from api.views import invoice_view, job_view
 from core.books.credentials import Credential
 from core.books.jobs import Job
 from core.books.ledger import Entry
+from core.books.refunds import Refund
 from core.books.sessions import Session
 from core.desk.session_desk import TokenOrder
-from core.values.clock import rfc3339
+from core.values.clock import rfc3339, unix_s
 from core.values.errors import InvalidRequest
 from core.values.ids import Kind, id_from_bytes, is_id
 
 _NUMBER = re.compile("[0-9]{1,17}")
-# Stricter than datetime's own reader, which also takes weeks, blanks and times without seconds.
-_MOMENT = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:\.[0-9]+)?"
-    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
-)
 
 
 def session_view(session: Session, now_ms: int) -> models.Session:
@@ -61,6 +56,16 @@ def jobs_view(jobs: Sequence[Job], limit: int, now_ms: int) -> models.JobPage:
     return models.JobPage(items=[job_view(job, now_ms) for job in shown], next_cursor=last)
 
 
+def refunds_view(
+    refunds: Sequence[Refund], views: Sequence[wire.Refund], limit: int
+) -> models.RefundPage:
+    """A page of refunds; there may be one more than `limit`."""
+    more = len(refunds) > limit
+    last = refunds[limit - 1] if more else None
+    place = None if last is None else to_cursor(f"{last.created_at_ms} {last.refund_id}")
+    return models.RefundPage(items=list(views[:limit]), next_cursor=place)
+
+
 def tokens_view(tokens: Sequence[Credential], limit: int) -> models.TokenPage:
     """A page of tokens; `tokens` may hold one more than `limit`."""
     shown = tokens[:limit]
@@ -79,7 +84,7 @@ def token_order(fields: models.TokenOrder) -> TokenOrder:
         label=fields.label,
         budget_msat=fields.budget_msat,
         max_request_msat=fields.max_request_msat,
-        expires_at_s=None if fields.expires_at is None else _unix_s(fields.expires_at),
+        expires_at_s=None if fields.expires_at is None else _expiry_s(fields.expires_at),
         models=fields.models,
         rights=fields.rights,
     )
@@ -133,15 +138,11 @@ def _entry(session_id: str, entry: Entry) -> models.Entry:
     )
 
 
-def _unix_s(moment: str) -> int:
-    """The second in which a moment as RFC 3339 writes it lies. Raises InvalidRequest."""
-    match = _MOMENT.fullmatch(moment)
-    at_s = -1
-    if match is not None:
-        date, time, zone = match.groups()
-        with suppress(ValueError):  # a day that its month does not have
-            at = datetime.fromisoformat(f"{date}T{time}{zone.upper().replace('Z', '+00:00')}")
-            at_s = int(at.timestamp())
+def _expiry_s(moment: str) -> int:
+    try:
+        at_s = unix_s(moment)
+    except ValueError:
+        at_s = -1
     if at_s < 0:
         raise InvalidRequest(
             "This must be a time since 1970 as RFC 3339 writes it.", pointer="/expiresAt"

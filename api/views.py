@@ -62,6 +62,11 @@ def refund_view(refund: Refund) -> models.Refund:
     )
 
 
+def own_refund_view(refund: Refund) -> models.Refund:
+    """A refund with where it goes, for whoever may send it."""
+    return refund_view(refund).model_copy(update={"destination": refund.destination})
+
+
 def delta_view(delta: WorkDelta) -> models.WorkDelta:
     """A piece of the work."""
     return models.WorkDelta(attempt=delta.attempt, offset=delta.offset, text=delta.text)

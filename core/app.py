@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from core.agents.port import Agent, Relay
-from core.app_desk import Ground, job_terms, model_of, open_desk, pricing_of
+from core.app_desk import Ground, job_terms, model_of, open_desk, pricing_of, refund_terms
 from core.books import job_rows, processes, settings
 from core.config import Config
 from core.data_folder import FolderFault, own_folder, server_secret
@@ -20,6 +20,7 @@ from core.desk.front_desk import Desk
 from core.gate import Gate, Health
 from core.loops.keep import Keeper
 from core.loops.live import Live
+from core.loops.payer import PayerLoop
 from core.loops.settle import Settler
 from core.loops.steps import Steps
 from core.loops.supervisor import Supervisor
@@ -29,7 +30,8 @@ from core.store.bulletin import Bulletin
 from core.store.port import Store, Tx
 from core.values.clock import Clock, SystemClock
 from core.values.keys import derive
-from core.wallets.port import Wallet
+from core.wallets.lnurl import Resolver
+from core.wallets.port import Payer, Wallet
 
 LAST_CHARGES_S = 2.0  # for what hung-up streams still have to pay
 DOWN_MS = 5_000  # nobody was seen for longer than this: the service was down
@@ -58,6 +60,7 @@ async def open_core(
     *,
     clock: Clock | None = None,
     wallet: Wallet | None = None,
+    payer: Payer | None = None,
     agent: Agent | None = None,
 ) -> AsyncIterator[Core]:
     """Open the core and run its loops while the block runs.
@@ -78,12 +81,31 @@ async def open_core(
 
         wallet = wallet or open_wallet(config, secret, clock)
         stack.push_async_callback(wallet.aclose)
+        payer = payer or open_payer(config, wallet)
         agent = agent or open_agent(config, clock)
         stack.push_async_callback(agent.aclose)
         relay = open_relay(config, clock)
         stack.push_async_callback(relay.aclose)
 
-        ground = Ground(secret, process_id, store, bulletin, wallet, agent, relay, clock)
+        resolver = Resolver(
+            network=config.wallet.network,
+            insecure_hosts=config.refunds.lnurl_insecure_hosts,
+            clock=clock,
+        )
+        stack.callback(resolver.close)
+
+        ground = Ground(
+            secret=secret,
+            process_id=process_id,
+            store=store,
+            bulletin=bulletin,
+            wallet=wallet,
+            agent=agent,
+            relay=relay,
+            resolver=resolver,
+            can_pay=payer is not None,
+            clock=clock,
+        )
         terms, pricing = job_terms(config), pricing_of(config)
         models = {model.id: model for model in map(model_of, config.models)}
         gate, live = Gate(), Live()
@@ -104,6 +126,9 @@ async def open_core(
         supervisor.start("sweep", keeper.sweep)
         supervisor.start("tidy", keeper.tidy)
         supervisor.start("health", health.run)
+        if payer is not None:
+            loop = PayerLoop(store, bulletin, payer, clock, refund_terms(config), process_id)
+            supervisor.start("payer", loop.run)
         yield Core(desk, store, wallet, gate, worker, webhook_secret(secret))
 
 
@@ -141,6 +166,20 @@ def open_wallet(config: Config, secret: bytes, clock: Clock) -> Wallet:
             )
         case _:
             assert_never(config.wallet.kind)
+
+
+def open_payer(config: Config, wallet: Wallet) -> Payer | None:
+    """Who can spend the wallet; None where only the invoice key is configured."""
+    if config.wallet.kind == "stub":
+        return None
+    from core.wallets.lnbits import LnbitsWallet  # noqa: PLC0415
+    from core.wallets.lnbits_payer import LnbitsPayer  # noqa: PLC0415
+
+    lnbits = config.wallet.lnbits
+    admin_key = lnbits.admin_key.get_secret_value()
+    if not admin_key or not isinstance(wallet, LnbitsWallet):
+        return None
+    return LnbitsPayer(url=lnbits.url, admin_key=admin_key, turns=wallet.turns)
 
 
 def open_agent(config: Config, clock: Clock) -> Agent:

@@ -11,6 +11,7 @@ from core.desk.ask_desk import AskDesk
 from core.desk.front_desk import Desk
 from core.desk.job_desk import JobDesk
 from core.desk.meter import Meter
+from core.desk.payout_desk import PayoutDesk
 from core.desk.relay_desk import RelayDesk
 from core.desk.running import Running
 from core.desk.session_desk import SessionDesk
@@ -25,8 +26,9 @@ from core.values.clock import Clock
 from core.values.keys import derive
 from core.values.money import from_sats
 from core.values.pricing import Prices, Pricing
-from core.values.terms import FeeRule, JobTerms, SessionTerms
+from core.values.terms import FeeRule, JobTerms, RefundTerms, SessionTerms
 from core.values.tokens import TokenCache, TokenKeys
+from core.wallets.lnurl import Resolver
 from core.wallets.port import Wallet
 
 
@@ -41,6 +43,8 @@ class Ground:
     wallet: Wallet
     agent: Agent
     relay: Relay
+    resolver: Resolver
+    can_pay: bool
     clock: Clock
 
 
@@ -112,6 +116,17 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
             jobs=jobs,
             terms=job_terms(config),
         ),
+        payouts=PayoutDesk(
+            store=store,
+            resolver=ground.resolver,
+            clock=clock,
+            gate=gate,
+            answers=answers,
+            network=config.wallet.network,
+            terms=refund_terms(config),
+            insecure_hosts=config.refunds.lnurl_insecure_hosts,
+            can_pay=ground.can_pay,
+        ),
         meter=meter,
         asks=AskDesk(meter=meter, agent=ground.agent, running=running, models=models),
         relay=RelayDesk(meter=meter, relay=ground.relay, answers=answers, running=running),
@@ -140,6 +155,16 @@ def job_terms(config: Config) -> JobTerms:
         work_calls_max=config.jobs.attempts,
         retention_ms=config.jobs.retention_days * 86_400_000,
         refund_fee=FeeRule(config.refunds.fee_max_percent, config.refunds.fee_max_min_sats),
+    )
+
+
+def refund_terms(config: Config) -> RefundTerms:
+    """The terms of refunds and withdrawals."""
+    refunds = config.refunds
+    return RefundTerms(
+        min_sats=refunds.min_sats,
+        house_fee_per_day=from_sats(refunds.house_fee_sats_per_day),
+        fee_rule=FeeRule(refunds.fee_max_percent, refunds.fee_max_min_sats),
     )
 
 

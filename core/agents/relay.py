@@ -8,8 +8,7 @@ Fault reasons carry statuses only: upstreams echo keys and prompts in their mess
 """
 
 import re
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import aiohttp
@@ -54,17 +53,20 @@ class HttpRelay:
     async def plain(self, body: bytes) -> bytes:
         """The whole answer of one call. Raises AgentFault."""
         pieces, size = [], 0
-        async with aclosing(self.stream(body)) as answer:
-            async for piece in answer:
-                pieces.append(piece)
-                size += len(piece)
-                if size > ANSWER_BYTES_MAX:
-                    raise AgentFault("the upstream's answer is too large", retry=False)
+        with _Faults():
+            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+                if response.status != 200:
+                    raise _refusal(response)
+                while piece := await response.content.readany():
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size > ANSWER_BYTES_MAX:
+                        raise AgentFault("the upstream's answer is too large", retry=False)
         return b"".join(pieces)
 
     async def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
         """The answer of one call as it comes. Raises AgentFault, also after some of it."""
-        with _faults():
+        with _Faults():
             # The connection is used again where the answer was read to its end, else it is closed.
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
                 if response.status != 200:
@@ -86,16 +88,22 @@ def _refusal(response: aiohttp.ClientResponse) -> AgentFault:
     return UpstreamAway(reason, retry_after_s=seconds)
 
 
-@contextmanager
-def _faults() -> Iterator[None]:
-    """Turn what goes wrong on the way into an AgentFault."""
-    try:
-        yield
-    except TimeoutError:  # aiohttp's own timeouts are of this class too
-        raise UpstreamAway("the upstream did not answer in time") from None
-    except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError) as fault:
-        raise UpstreamAway(f"the upstream cannot be reached ({type(fault).__name__})") from None
-    except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError):
-        raise AgentFault("the connection to the upstream broke") from None
-    except aiohttp.ClientError:
-        raise AgentFault("the upstream answered something that is no HTTP") from None
+class _Faults:
+    """Turns what goes wrong on the way into an AgentFault."""
+
+    def __enter__(self) -> None:
+        """Nothing is needed for it."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: object
+    ) -> None:
+        match fault:
+            case TimeoutError():  # aiohttp's own timeouts are of this class too
+                raise UpstreamAway("the upstream did not answer in time") from None
+            case aiohttp.ClientConnectorError():
+                reason = f"the upstream cannot be reached ({type(fault).__name__})"
+                raise UpstreamAway(reason) from None
+            case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError():
+                raise AgentFault("the connection to the upstream broke") from None
+            case aiohttp.ClientError():
+                raise AgentFault("the upstream answered something that is no HTTP") from None

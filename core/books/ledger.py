@@ -18,7 +18,7 @@ import orjson
 
 from core.store.port import Row, Tx
 from core.values.errors import Refused
-from core.values.money import Msat
+from core.values.money import NOTHING, Msat
 
 WALLET: Final = "wallet"
 REVENUE: Final = "revenue"
@@ -117,9 +117,18 @@ async def transfer(tx: Tx, what: Transfer, legs: Sequence[Leg]) -> None:
     `transfer_id` a second time violates the table's key: callers guard their intention by the
     state of their own row.
     """
+    await _write(tx, what, legs, released=NOTHING)
+
+
+async def _write(
+    tx: Tx, what: Transfer, legs: Sequence[Leg], *, released: Msat
+) -> Sequence["_Line"]:
+    """Write a transfer; `released` is no longer held on the account of its first leg."""
     assert sum(leg.amount for leg in legs) == 0, "the legs of a transfer add up to 0"
     transfer_hash = _transfer_hash(what, legs)
-    lines = [await _move(tx, leg, what, transfer_hash) for leg in legs]
+    first, *others = legs
+    lines = [await _move(tx, first, what, transfer_hash, released=released)]
+    lines += [await _move(tx, leg, what, transfer_hash, released=NOTHING) for leg in others]
     await tx.run(
         "INSERT INTO transfers (transfer_id, kind, ref, reason, at_ms, hash)"
         " VALUES (:transfer_id, :kind, :ref, :reason, :at_ms, :hash)",
@@ -143,6 +152,7 @@ async def transfer(tx: Tx, what: Transfer, legs: Sequence[Leg]) -> None:
             balance=line.balance,
             chain_hash=line.chain_hash,
         )
+    return lines
 
 
 async def account(tx: Tx, account_id: str) -> Account | None:
@@ -187,15 +197,23 @@ async def hold(
     `owner` is the process that will resolve it; when that one is gone, the hold is stale at once.
     Raises NotEnough before anything is written. A hold resolves once, by `post`.
     """
-    changed = await tx.run(
+    if not await hold_if_free(tx, hold_id, account_id, amount, expires_at_ms, owner=owner):
+        here = await account(tx, account_id)
+        raise NotEnough(account_id, needed=amount, free=here.free if here else Msat(0))
+
+
+async def hold_if_free(
+    tx: Tx, hold_id: str, account_id: str, amount: Msat, expires_at_ms: int, *, owner: str
+) -> bool:
+    """The same; False, and nothing is written, where the account's free money is less."""
+    is_free = await tx.run(
         "UPDATE accounts SET held_msat = held_msat + :amount"
         " WHERE account_id = :account_id AND balance_msat - held_msat >= :amount",
         account_id=account_id,
         amount=amount,
     )
-    if not changed:
-        here = await account(tx, account_id)
-        raise NotEnough(account_id, needed=amount, free=here.free if here else Msat(0))
+    if not is_free:
+        return False
     await tx.run(
         "INSERT INTO holds (hold_id, account_id, amount_msat, state, used_msat, owner,"
         " expires_at_ms) VALUES (:hold_id, :account_id, :amount, 'open', 0, :owner,"
@@ -206,6 +224,7 @@ async def hold(
         owner=owner,
         expires_at_ms=expires_at_ms,
     )
+    return True
 
 
 async def post(tx: Tx, hold_id: str, used: Msat, *, ref: str, now_ms: int) -> Msat:
@@ -215,27 +234,18 @@ async def post(tx: Tx, hold_id: str, used: Msat, *, ref: str, now_ms: int) -> Ms
     returns the same rest, another amount raises HoldResolved. Source: two-phase transfers,
     TigerBeetle.
     """
-    row = await tx.one(
-        "UPDATE holds SET state = :state, used_msat = :used"
-        " WHERE hold_id = :hold_id AND state = 'open' RETURNING account_id, amount_msat",
-        hold_id=hold_id,
-        state="posted" if used else "voided",
-        used=used,
-    )
-    if row is None:
-        return await _resolved_before(tx, hold_id, used)
-    await tx.run(
-        "UPDATE accounts SET held_msat = held_msat - :amount WHERE account_id = :account_id",
-        account_id=row["account_id"],
-        amount=row["amount_msat"],
-    )
-    if used:
-        await transfer(
-            tx,
-            Transfer(f"charge:{hold_id}", "charge", ref, now_ms),
-            [Leg(row["account_id"], Msat(-used)), Leg(REVENUE, used)],
-        )
-    return Msat(row["amount_msat"] - used)
+    posted = await _post(tx, hold_id, used, ref=ref, now_ms=now_ms)
+    return posted.rest
+
+
+async def charge(tx: Tx, hold_id: str, used: Msat, *, ref: str, now_ms: int) -> Msat:
+    """The same; return the balance that is left."""
+    posted = await _post(tx, hold_id, used, ref=ref, now_ms=now_ms)
+    if posted.balance is not None:
+        return posted.balance
+    here = await account(tx, posted.account_id)
+    assert here is not None, "a hold is on an account"
+    return here.balance
 
 
 async def stale_holds(tx: Tx, now_ms: int) -> list[str]:
@@ -289,11 +299,44 @@ class _Line:
     """Where an entry stands on its account; all None on a house account."""
 
     number: int | None = None
-    balance: int | None = None
+    balance: Msat | None = None
     chain_hash: bytes | None = None
 
 
-async def _move(tx: Tx, leg: Leg, what: Transfer, transfer_hash: bytes) -> _Line:
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    """A hold that is resolved; the balance where this very call has moved it."""
+
+    account_id: str
+    rest: Msat
+    balance: Msat | None = None
+
+
+async def _post(tx: Tx, hold_id: str, used: Msat, *, ref: str, now_ms: int) -> _Posted:
+    row = await tx.one(
+        "UPDATE holds SET state = :state, used_msat = :used"
+        " WHERE hold_id = :hold_id AND state = 'open' RETURNING account_id, amount_msat",
+        hold_id=hold_id,
+        state="posted" if used else "voided",
+        used=used,
+    )
+    if row is None:
+        return await _resolved_before(tx, hold_id, used)
+    account_id, held = row["account_id"], Msat(row["amount_msat"])
+    if used:
+        what = Transfer(f"charge:{hold_id}", "charge", ref, now_ms)
+        legs = (Leg(account_id, Msat(-used)), Leg(REVENUE, used))
+        line, _ = await _write(tx, what, legs, released=held)
+        return _Posted(account_id, Msat(held - used), line.balance)
+    await tx.run(
+        "UPDATE accounts SET held_msat = held_msat - :amount WHERE account_id = :account_id",
+        account_id=account_id,
+        amount=held,
+    )
+    return _Posted(account_id, held)
+
+
+async def _move(tx: Tx, leg: Leg, what: Transfer, transfer_hash: bytes, *, released: Msat) -> _Line:
     if leg.account_id in HOUSE:
         return _Line()
     row = await tx.one(
@@ -302,17 +345,19 @@ async def _move(tx: Tx, leg: Leg, what: Transfer, transfer_hash: bytes) -> _Line
         account_id=leg.account_id,
     )
     assert row is not None, "a transfer names an account that is open"
-    balance = row["balance_msat"] + leg.amount
-    if leg.amount < 0 and balance < row["held_msat"]:
+    balance = Msat(row["balance_msat"] + leg.amount)
+    if leg.amount < 0 and balance < row["held_msat"] - released:
         free = Msat(row["balance_msat"] - row["held_msat"])
         raise NotEnough(leg.account_id, needed=Msat(-leg.amount), free=free)
     chain_hash = chain(row["chain_hash"], transfer_hash, leg.amount, balance)
     await tx.run(
-        "UPDATE accounts SET balance_msat = :balance, entry_count = entry_count + 1,"
+        "UPDATE accounts SET balance_msat = :balance, held_msat = held_msat - :released,"
+        " entry_count = entry_count + 1,"
         " deposited_msat = deposited_msat + :deposited, spent_msat = spent_msat + :spent,"
         " chain_hash = :chain_hash WHERE account_id = :account_id",
         account_id=leg.account_id,
         balance=balance,
+        released=released,
         deposited=leg.amount if what.kind in {"deposit", "topup"} else 0,
         spent=-leg.amount if what.kind == "charge" or what.is_unspent else 0,
         chain_hash=chain_hash,
@@ -320,13 +365,14 @@ async def _move(tx: Tx, leg: Leg, what: Transfer, transfer_hash: bytes) -> _Line
     return _Line(row["entry_count"] + 1, balance, chain_hash)
 
 
-async def _resolved_before(tx: Tx, hold_id: str, used: Msat) -> Msat:
+async def _resolved_before(tx: Tx, hold_id: str, used: Msat) -> _Posted:
     row = await tx.one(
-        "SELECT amount_msat, used_msat FROM holds WHERE hold_id = :hold_id", hold_id=hold_id
+        "SELECT account_id, amount_msat, used_msat FROM holds WHERE hold_id = :hold_id",
+        hold_id=hold_id,
     )
     if row is None or row["used_msat"] != used:
         raise HoldResolved(hold_id)
-    return Msat(row["amount_msat"] - used)
+    return _Posted(row["account_id"], Msat(row["amount_msat"] - used))
 
 
 def chain(previous: bytes, transfer_hash: bytes, amount: int, balance: int) -> bytes:

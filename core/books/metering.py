@@ -39,6 +39,7 @@ class Hold:
     session_id: str
     amount: Msat
     output_limit: int
+    is_budgeted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,27 @@ async def reserve(
     binds), MoneyMissing, RateLimited (only running requests stand in the way).
     """
     session_id = await spending(tx, bearer)
+    caveats = bearer.token.caveats
+    # In the order of time, so that the newest rows share pages of the database.
+    hold_id = f"{expires_at_ms:012x}{secrets.token_hex(10)}"
+    bounds = await _bounds(tx, session_id, caveats)
+    most = _hold_msat(terms, ask, ask.wanted)
+    if most <= min(bounds.now) and await ledger.hold_if_free(
+        tx, hold_id, session_id, most, expires_at_ms, owner=owner
+    ):
+        await budgets.hold(tx, hold_id, session_id, caveats.budgets, most)
+        return Hold(hold_id, session_id, most, ask.wanted, is_budgeted=bool(caveats.budgets))
     account = await ledger.account(tx, session_id)
     assert account is not None, "a session has an account"
-    bounds = await _bounds(tx, session_id, bearer.token.caveats)
+    output_limit = _affordable(terms, ask, account, bounds)
+    amount = _hold_msat(terms, ask, output_limit)
+    await ledger.hold(tx, hold_id, session_id, amount, expires_at_ms, owner=owner)
+    await budgets.hold(tx, hold_id, session_id, caveats.budgets, amount)
+    return Hold(hold_id, session_id, amount, output_limit, is_budgeted=bool(caveats.budgets))
+
+
+def _affordable(terms: Pricing, ask: Ask, account: Account, bounds: "_Bounds") -> int:
+    """The largest output limit that is allowed now. Raises as `reserve`."""
     floor = min(terms.min_output_tokens, ask.wanted)
 
     def limit_within(available: Msat) -> int:
@@ -106,22 +125,16 @@ async def reserve(
             raise Forbidden("The request costs more than the token's own limits allow.")
         if limit_within(min(account.balance, *bounds.later)):
             raise RateLimited("Running requests hold the money; try again.", retry_after_s=1)
-        needed = _hold_msat(terms, ask, ask.wanted)
-        raise money_missing(account, needed)
-    amount = _hold_msat(terms, ask, output_limit)
-    hold_id = secrets.token_hex(16)
-    await ledger.hold(tx, hold_id, session_id, amount, expires_at_ms, owner=owner)
-    await budgets.hold(tx, hold_id, session_id, bearer.token.caveats.budgets, amount)
-    return Hold(hold_id, session_id, amount, output_limit)
+        raise money_missing(account, _hold_msat(terms, ask, ask.wanted))
+    return output_limit
 
 
 async def charge(tx: Tx, hold: Hold, cost: Msat, *, ref: str, now_ms: int) -> Charged:
     """Turn a hold into its charge. Raises `ledger.HoldResolved` where it was given up meanwhile."""
-    await ledger.post(tx, hold.hold_id, cost, ref=ref, now_ms=now_ms)
-    await budgets.resolve(tx, hold.hold_id, cost)
-    account = await ledger.account(tx, hold.session_id)
-    assert account is not None, "a session has an account"
-    return Charged(cost, account.balance)
+    balance = await ledger.charge(tx, hold.hold_id, cost, ref=ref, now_ms=now_ms)
+    if hold.is_budgeted:
+        await budgets.resolve(tx, hold.hold_id, cost)
+    return Charged(cost, balance)
 
 
 async def release(tx: Tx, hold_id: str, now_ms: int) -> None:

@@ -8,7 +8,7 @@ money stays on the job's account until it has left; a session's waits in suspens
 from dataclasses import dataclass
 from typing import Literal
 
-from core.books import invoices, jobs, ledger, refunds
+from core.books import invoices, jobs, ledger, processes, refunds
 from core.books.ledger import FEES, SUSPENSE, WALLET, Leg, Transfer
 from core.books.refunds import Debt, Refund
 from core.store.port import Row, Tx
@@ -21,6 +21,7 @@ PAYOUTS = "payouts"  # topic: a payout is ready
 DAY_MS = 86_400_000
 
 PayoutState = Literal["ready", "begun", "paid", "failed", "not_sent"]
+Beginning = Literal["begun", "not ready", "too much for the house"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """One payout. The own fee is paid from the debt or the balance, the house fee by the house."""
+    """One payout. The own fee is paid from the debt or the balance, the house fee by the house.
+
+    `owner` is the process that has begun it; `failed_at_ms` is since when the wallet shows it as
+    failed.
+    """
 
     payment_hash: str
     refund_id: str
@@ -47,7 +52,9 @@ class Payout:
     own_fee: Msat
     house_fee: Msat
     state: PayoutState
-    failed_at_ms: int | None
+    owner: str | None = None
+    begun_at_ms: int | None = None
+    failed_at_ms: int | None = None
 
     @property
     def fee_max(self) -> Msat:
@@ -57,6 +64,8 @@ class Payout:
 
 async def start_refund(tx: Tx, refund: Refund, target: Target, rule: FeeRule, now_ms: int) -> None:
     """Send a job's due refund to this invoice. Raises WrongState, InvalidRequest."""
+    if refund.state != "due":
+        raise WrongState("The refund is not due.")
     if target.amount != refund.amount:
         raise InvalidRequest("The invoice is not over the amount that is due.", pointer="/to")
     house_fee = rule.cap(refund.debt.house) if refund.debt.house else NOTHING
@@ -65,7 +74,7 @@ async def start_refund(tx: Tx, refund: Refund, target: Target, rule: FeeRule, no
         tx, refund, "sending", destination=target.destination, fee=reserve, now_ms=now_ms
     )
     if not turned:
-        raise WrongState("The refund is no longer due.")
+        raise WrongState("What is due has changed.")
     payout = _ready(target, refund.refund_id, refund.account_id, refund.fee, house_fee)
     await _add(tx, payout, now_ms)
 
@@ -100,39 +109,61 @@ async def start_withdrawal(tx: Tx, session_id: str, target: Target, fee: Msat, n
 
 async def begin(
     tx: Tx, payout: Payout, *, owner: str, house_fee_per_day: Msat, now_ms: int
-) -> bool:
-    """Commit the intent to pay; False where another did, or the house's fees of a day are used up.
+) -> Beginning:
+    """Commit the intent to pay, unless another process did or the house's fees are used up.
 
     From here on only the wallet can say how it ends.
     """
     spent = await _house_fees_since(tx, now_ms - DAY_MS)
     if payout.house_fee and spent + payout.house_fee > house_fee_per_day:
+        return "too much for the house"
+    begun = await tx.run(
+        "UPDATE payouts SET state = 'begun', owner = :owner, begun_at_ms = :now_ms"
+        " WHERE payment_hash = :payment_hash AND state = 'ready'",
+        payment_hash=payout.payment_hash,
+        owner=owner,
+        now_ms=now_ms,
+    )
+    return "begun" if begun else "not ready"
+
+
+async def not_begun(tx: Tx, payout: Payout, *, owner: str, look_at_ms: int) -> None:
+    """Make a payout ready again, since the wallet has proven that this owner's one call is void."""
+    await tx.run(
+        "UPDATE payouts SET state = 'ready', owner = NULL, begun_at_ms = NULL,"
+        " look_at_ms = :look_at_ms"
+        " WHERE payment_hash = :payment_hash AND state = 'begun' AND owner = :owner",
+        payment_hash=payout.payment_hash,
+        owner=owner,
+        look_at_ms=look_at_ms,
+    )
+
+
+async def take_over(tx: Tx, payout: Payout, owner: str, now_ms: int) -> bool:
+    """Become the owner of what a dead process had begun; False where it lives, or another did."""
+    if payout.owner in await processes.others_alive(tx, owner, now_ms):
         return False
     return (
         await tx.run(
-            "UPDATE payouts SET state = 'begun', owner = :owner, begun_at_ms = :now_ms"
-            " WHERE payment_hash = :payment_hash AND state = 'ready'",
+            "UPDATE payouts SET owner = :owner"
+            " WHERE payment_hash = :payment_hash AND state = 'begun' AND owner = :dead_owner",
             payment_hash=payout.payment_hash,
             owner=owner,
-            now_ms=now_ms,
+            dead_owner=payout.owner,
         )
         == 1
     )
 
 
 async def arrived(tx: Tx, payout: Payout, fee: Msat, rule: FeeRule, now_ms: int) -> bool:
-    """Book a payout that the wallet shows as settled; False where that was done before."""
-    if not await _end(tx, payout, "paid"):
+    """Book a payout that the wallet shows as settled; False where it has ended before."""
+    if not await _end(tx, payout, "paid", "state IN ('ready', 'begun')"):
         return False
     refund = await refunds.get(tx, payout.refund_id)
     own_fee = Msat(min(fee, payout.own_fee))
     house_fee = Msat(fee - own_fee)
     await refunds.turn(tx, refund, "paid", destination=refund.destination, fee=fee, now_ms=now_ms)
-    await tx.run(
-        "UPDATE payouts SET house_fee_msat = :fee WHERE payment_hash = :payment_hash",
-        payment_hash=payout.payment_hash,
-        fee=house_fee,
-    )
+    await _house_pays(tx, payout, house_fee)
     payer = payout.account_id if _is_job(payout) else SUSPENSE
     legs = [Leg(payer, Msat(-payout.amount - own_fee)), Leg(WALLET, Msat(payout.amount + fee))]
     if house_fee:
@@ -145,58 +176,57 @@ async def arrived(tx: Tx, payout: Payout, fee: Msat, rule: FeeRule, now_ms: int)
         await refunds.owe(tx, payout.account_id, Debt(own=unused), rule, now_ms)
     elif unused:
         await _return(tx, payout, unused, "unused", now_ms)
-    await _tell(tx, payout.account_id, now_ms)
+    await tell(tx, payout.account_id, now_ms)
     return True
 
 
 async def not_sent(tx: Tx, payout: Payout, rule: FeeRule, now_ms: int) -> bool:
-    """Take back a payout that nothing was sent for: the money is due, or credited, again."""
-    return await _take_back(tx, payout, "not_sent", rule, now_ms)
+    """Take back a payout that was not begun: the money is due, or credited, again."""
+    if not await _end(tx, payout, "not_sent", "state = 'ready'"):
+        return False
+    await _take_back(tx, payout, rule, now_ms)
+    return True
 
 
 async def failed(tx: Tx, payout: Payout, rule: FeeRule, now_ms: int) -> bool:
-    """Take back a payout of which the wallet has proven that it failed for good."""
-    return await _take_back(tx, payout, "failed", rule, now_ms)
+    """Take back a payout that failed for good: no look since its `failed_at_ms` said otherwise."""
+    assert payout.failed_at_ms is not None, "a payout fails for good at its second look"
+    agrees = "state = 'begun' AND failed_at_ms = :failed_at_ms"
+    if not await _end(tx, payout, "failed", agrees, failed_at_ms=payout.failed_at_ms):
+        return False
+    await _take_back(tx, payout, rule, now_ms)
+    return True
 
 
-async def doubtful(tx: Tx, payout: Payout, *, look_at_ms: int, now_ms: int) -> None:
-    """The wallet has not said how it ended: the customer is told so, and it is asked again."""
+async def doubtful(
+    tx: Tx, payout: Payout, *, failed_at_ms: int | None, look_at_ms: int, now_ms: int
+) -> bool:
+    """Note that it is not known how a payout ends; return whether that is news to the customer.
+
+    It is looked at again. `failed_at_ms` is since when the wallet has shown it as failed.
+    """
+    noted = await tx.run(
+        "UPDATE payouts SET failed_at_ms = :failed_at_ms, look_at_ms = :look_at_ms"
+        " WHERE payment_hash = :payment_hash AND state = 'begun'",
+        payment_hash=payout.payment_hash,
+        failed_at_ms=failed_at_ms,
+        look_at_ms=look_at_ms,
+    )
     refund = await refunds.get(tx, payout.refund_id)
-    if refund.state == "sending":
-        await refunds.turn(
-            tx,
-            refund,
-            "unknown",
-            destination=refund.destination,
-            fee=refund.fee,
-            now_ms=now_ms,
-        )
-        await _tell(tx, payout.account_id, now_ms)
-    await look_later(tx, payout, look_at_ms)
-
-
-async def saw_failed(tx: Tx, payout: Payout, now_ms: int) -> None:
-    """Note when the wallet first showed this payout as failed; it may still change its mind."""
-    await tx.run(
-        "UPDATE payouts SET failed_at_ms = COALESCE(failed_at_ms, :now_ms)"
-        " WHERE payment_hash = :payment_hash",
-        payment_hash=payout.payment_hash,
-        now_ms=now_ms,
+    if not noted or refund.state != "sending":
+        return False
+    await refunds.turn(
+        tx, refund, "unknown", destination=refund.destination, fee=refund.fee, now_ms=now_ms
     )
-
-
-async def saw_no_failure(tx: Tx, payout: Payout) -> None:
-    """Forget an earlier look that showed it as failed: the two looks must agree."""
-    await tx.run(
-        "UPDATE payouts SET failed_at_ms = NULL WHERE payment_hash = :payment_hash",
-        payment_hash=payout.payment_hash,
-    )
+    await tell(tx, payout.account_id, now_ms)
+    return True
 
 
 async def look_later(tx: Tx, payout: Payout, at_ms: int) -> None:
-    """Look at this payout again at this time."""
+    """Try a payout that is ready again at this time."""
     await tx.run(
-        "UPDATE payouts SET look_at_ms = :at_ms WHERE payment_hash = :payment_hash",
+        "UPDATE payouts SET look_at_ms = :at_ms"
+        " WHERE payment_hash = :payment_hash AND state = 'ready'",
         payment_hash=payout.payment_hash,
         at_ms=at_ms,
     )
@@ -246,7 +276,6 @@ def _ready(
         own_fee=own_fee,
         house_fee=house_fee,
         state="ready",
-        failed_at_ms=None,
     )
 
 
@@ -268,11 +297,11 @@ async def _add(tx: Tx, payout: Payout, now_ms: int) -> None:
         house_fee=payout.house_fee,
         now_ms=now_ms,
     )
-    await _tell(tx, payout.account_id, now_ms)
+    await tell(tx, payout.account_id, now_ms)
     tx.announce(PAYOUTS)
 
 
-async def _tell(tx: Tx, account_id: str, now_ms: int) -> None:
+async def tell(tx: Tx, account_id: str, now_ms: int) -> None:
     """Let the customer see the change."""
     if is_id("job", account_id):
         await jobs.new_version(tx, account_id, now_ms)
@@ -280,27 +309,21 @@ async def _tell(tx: Tx, account_id: str, now_ms: int) -> None:
         tx.announce(account_id)
 
 
-async def _end(tx: Tx, payout: Payout, state: PayoutState) -> bool:
+async def _end(tx: Tx, payout: Payout, state: PayoutState, condition: str, **values: int) -> bool:
+    """End a payout in this state, if it is as `condition`, a condition of SQL, says."""
     return (
         await tx.run(
-            "UPDATE payouts SET state = :state WHERE payment_hash = :payment_hash"
-            " AND state IN ('ready', 'begun')",
+            f"UPDATE payouts SET state = :to WHERE payment_hash = :payment_hash AND {condition}",
             payment_hash=payout.payment_hash,
-            state=state,
+            to=state,
+            **values,
         )
         == 1
     )
 
 
-async def _take_back(
-    tx: Tx, payout: Payout, state: PayoutState, rule: FeeRule, now_ms: int
-) -> bool:
-    if not await _end(tx, payout, state):
-        return False
-    await tx.run(
-        "UPDATE payouts SET house_fee_msat = 0 WHERE payment_hash = :payment_hash",
-        payment_hash=payout.payment_hash,
-    )
+async def _take_back(tx: Tx, payout: Payout, rule: FeeRule, now_ms: int) -> None:
+    await _house_pays(tx, payout, NOTHING)
     refund = await refunds.get(tx, payout.refund_id)
     if _is_job(payout):
         await refunds.due_again(tx, refund, rule, now_ms)
@@ -314,8 +337,16 @@ async def _take_back(
             now_ms=now_ms,
         )
         await _return(tx, payout, Msat(payout.amount + payout.own_fee), "failed", now_ms)
-    await _tell(tx, payout.account_id, now_ms)
-    return True
+    await tell(tx, payout.account_id, now_ms)
+
+
+async def _house_pays(tx: Tx, payout: Payout, fee: Msat) -> None:
+    """Count what routing has really cost the house, in place of the most that it could."""
+    await tx.run(
+        "UPDATE payouts SET house_fee_msat = :fee WHERE payment_hash = :payment_hash",
+        payment_hash=payout.payment_hash,
+        fee=fee,
+    )
 
 
 async def _return(tx: Tx, payout: Payout, amount: Msat, why: str, now_ms: int) -> None:
@@ -352,5 +383,7 @@ def _payout(row: Row) -> Payout:
         own_fee=Msat(row["own_fee_msat"]),
         house_fee=Msat(row["house_fee_msat"]),
         state=row["state"],
+        owner=row["owner"],
+        begun_at_ms=row["begun_at_ms"],
         failed_at_ms=row["failed_at_ms"],
     )

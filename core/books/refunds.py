@@ -126,18 +126,21 @@ async def withdraw(
 async def turn(
     tx: Tx, refund: Refund, state: RefundState, *, destination: str | None, fee: Msat, now_ms: int
 ) -> bool:
-    """Move a refund on from the state it was seen in; False where it is no longer there.
+    """Move a refund on from the state it was seen in; False where it is no longer as it was seen.
 
-    What is no longer owed is no debt any more.
+    A debt that grew meanwhile is another one. What is no longer owed is no debt any more.
     """
     is_owed = state in {"due", "sending", "unknown"}
     return (
         await tx.run(
             "UPDATE refunds SET state = :to, destination = :destination, fee_msat = :fee,"
             " house_msat = :house, own_msat = :own, updated_at_ms = :now_ms"
-            " WHERE refund_id = :refund_id AND state = :state",
+            " WHERE refund_id = :refund_id AND state = :state"
+            " AND house_msat = :seen_house AND own_msat = :seen_own",
             refund_id=refund.refund_id,
             state=refund.state,
+            seen_house=refund.debt.house,
+            seen_own=refund.debt.own,
             to=state,
             destination=destination,
             fee=fee,
@@ -178,6 +181,24 @@ async def of_account(tx: Tx, account_id: str) -> list[Refund]:
         f"SELECT {_COLUMNS} FROM refunds WHERE account_id = :account_id"
         " ORDER BY created_at_ms, refund_id",
         account_id=account_id,
+    )
+    return [_refund(row) for row in rows]
+
+
+async def page(
+    tx: Tx, account_id: str, *, before: tuple[int, str] | None, limit: int
+) -> list[Refund]:
+    """An account's refunds, newest first, from below this creation time and id on."""
+    before_ms, before_id = before or (2**62, "")
+    rows = await tx.all(
+        f"SELECT {_COLUMNS} FROM refunds WHERE account_id = :account_id"
+        " AND (created_at_ms < :before_ms"
+        " OR (created_at_ms = :before_ms AND refund_id < :before_id))"
+        " ORDER BY created_at_ms DESC, refund_id DESC LIMIT :limit",
+        account_id=account_id,
+        before_ms=before_ms,
+        before_id=before_id,
+        limit=limit,
     )
     return [_refund(row) for row in rows]
 

@@ -13,6 +13,7 @@ from core.desk.answers import AnswerBook
 from core.desk.ask_desk import AskDesk
 from core.desk.job_desk import JobDesk
 from core.desk.meter import Meter
+from core.desk.payout_desk import PayoutDesk
 from core.desk.relay_desk import RelayDesk
 from core.desk.session_desk import SessionDesk
 from core.desk.session_job_desk import SessionJobDesk
@@ -36,6 +37,7 @@ class Desk:
     jobs: JobDesk
     sessions: SessionDesk
     session_jobs: SessionJobDesk
+    payouts: PayoutDesk
     meter: Meter
     asks: AskDesk
     relay: RelayDesk

@@ -74,6 +74,8 @@ class RelayDesk:
         WalletUnavailable, ShuttingDown, ModelUnavailable, ModelFailed.
         """
         work = self._plain(order, caller, render, receipt)
+        if receipt is None:
+            return await self.running.here(work)
         return await self.running.finish(self._under(receipt, work))
 
     async def stream(self, order: ChatRequest, caller: Caller, listener: Listener) -> None:

@@ -35,6 +35,16 @@ class Running:
         if fault is not None and not isinstance(fault, BoltworkError):
             log.error("work died", exc_info=fault)  # whoever asked may have left
 
+    async def here(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it in the caller's task, which nobody cancels but `drain`; that is cheaper."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            return await work
+        finally:
+            self._tasks.discard(task)
+
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Begin and wait for the end; a caller who is cancelled leaves the work running."""
         return await asyncio.shield(self.start(work))

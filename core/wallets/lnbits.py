@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import assert_never
 
 import structlog
-from pydantic import BaseModel, StrictInt, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from core.values import bolt11
 from core.values.bolt11 import Bolt11, Bolt11Error, Network
@@ -18,8 +18,9 @@ from core.values.clock import Clock
 from core.values.errors import WalletUnavailable
 from core.values.money import MSAT_PER_SAT, Msat
 from core.wallets.lnbits_feed import Hints, LnbitsFeed
-from core.wallets.lnbits_http import Answer, LnbitsHttp, NoAnswer, Reply
+from core.wallets.lnbits_http import Answer, LnbitsHttp, LnbitsTurns, NoAnswer, Reply
 from core.wallets.lnbits_looks import LnbitsLooks
+from core.wallets.lnbits_rows import read_balance
 from core.wallets.port import LookUp, NotPaid, Paid, Settlement, Unknown, WalletInvoice
 
 log = structlog.get_logger(__name__)
@@ -44,14 +45,12 @@ class LnbitsWallet:
         requests_per_minute: int = 150,
         timeout_s: float = 10.0,
     ) -> None:
-        """`since_ms` is how far back the first round of `settlements` reads; 0 is everything."""
-        self._http = LnbitsHttp(
-            url=url,
-            invoice_key=invoice_key,
-            clock=clock,
-            requests_per_minute=requests_per_minute,
-            timeout_s=timeout_s,
-        )
+        """`since_ms` is how far back the first round of `settlements` reads; 0 is everything.
+
+        `turns` is then the budget of calls, for a payer at the same LNbits.
+        """
+        self.turns = LnbitsTurns(clock=clock, requests_per_minute=requests_per_minute)
+        self._http = LnbitsHttp(url=url, key=invoice_key, turns=self.turns, timeout_s=timeout_s)
         self._looks = LnbitsLooks(self._http, clock=clock)
         self._hints = Hints()
         self._network = network
@@ -107,17 +106,7 @@ class LnbitsWallet:
 
     async def balance(self) -> Msat:
         """What LNbits says the wallet holds."""
-        reply = await self._http.get("/api/v1/wallet")
-        match reply:
-            case Answer(200, body):
-                try:
-                    return Msat(_Balance.model_validate(body).balance)
-                except ValidationError:
-                    raise WalletUnavailable("LNbits did not say what the wallet holds") from None
-            case Answer() | NoAnswer():
-                raise WalletUnavailable(reply.reason)
-            case other:
-                assert_never(other)
+        return read_balance(await self._http.get("/api/v1/wallet"))
 
     async def aclose(self) -> None:
         """Close connections."""
@@ -171,10 +160,6 @@ class LnbitsWallet:
 class _Made(BaseModel):
     payment_hash: str
     bolt11: str
-
-
-class _Balance(BaseModel):
-    balance: StrictInt  # msat
 
 
 def _read_made(reply: Reply) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Calls to LNbits: the only place that knows its address, its key, its limits and its time-outs.
 
 LNbits answers at most 200 requests a minute from one address by default, then 429 (measured,
-1.6.2: no Retry-After, and refused requests count, too). All calls therefore share one bucket
+1.6.2: no Retry-After, and refused requests count, too). All calls therefore share one budget
 that stays below it, so that LNbits' own pages and other programs of the operator have room.
 """
 
@@ -52,25 +52,18 @@ class NoAnswer:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class NotTaken(NoAnswer):
+    """LNbits never began with this call, so that it had no effect and will have none."""
+
+
 Reply = Answer | NoAnswer
 
 
-class LnbitsHttp:
-    """One wallet of one LNbits, spoken to with its invoice key."""
+class LnbitsTurns:
+    """The budget of calls to one LNbits, shared by all that speak to it."""
 
-    def __init__(
-        self,
-        *,
-        url: str,
-        invoice_key: str,
-        clock: Clock,
-        requests_per_minute: int,
-        timeout_s: float,
-    ) -> None:
-        """`timeout_s` is for a whole call, waiting for its turn included."""
-        self._url = url.rstrip("/")
-        self._key = invoice_key
-        self._timeout_s = timeout_s
+    def __init__(self, *, clock: Clock, requests_per_minute: int) -> None:
         burst = requests_per_minute // 5
         self._all = TokenBucket(
             clock=clock, per_minute=requests_per_minute, burst=burst, reserve=burst // 3
@@ -80,26 +73,63 @@ class LnbitsHttp:
         self._orders = TokenBucket(
             clock=clock, per_minute=orders_per_minute, burst=burst, reserve=0
         )
+
+    async def take(self) -> None:
+        """Wait for a turn."""
+        await self._all.take()
+
+    async def take_first(self) -> None:
+        """Wait for a turn before all that is routine."""
+        await self._all.take_first()
+
+    async def take_order(self) -> None:
+        """Wait for a turn before all that is routine, and behind earlier orders."""
+        await self._orders.take()
+        await self._all.take_first()
+
+    def close_for(self, seconds: float) -> None:
+        """Give nobody a turn for this long."""
+        self._all.close_for(seconds)
+
+
+class LnbitsHttp:
+    """One wallet of one LNbits, spoken to with one of its keys."""
+
+    def __init__(self, *, url: str, key: str, turns: LnbitsTurns, timeout_s: float) -> None:
+        """`timeout_s` is for a whole call, waiting for its turn included."""
+        self.turns = turns
+        self._url = url.rstrip("/")
+        self._key = key
+        self._timeout_s = timeout_s
         self._opened: aiohttp.ClientSession | None = None
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
         """Ask for something, in turn."""
-        return await self._call(self._all.take, "GET", path, params=params)
+        return await self._call(self.turns.take, "GET", path, params=params)
 
-    async def get_first(self, path: str, params: Mapping[str, str]) -> Reply:
-        """Ask for something that answers for all invoices, before whoever asks for one."""
-        return await self._call(self._all.take_first, "GET", path, params=params)
+    async def get_first(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
+        """Ask for something that much else waits for, before all that is routine."""
+        return await self._call(self.turns.take_first, "GET", path, params=params)
 
     async def post_first(self, path: str, body: Mapping[str, object]) -> Reply:
         """Send an order that a customer waits for, before all that is routine."""
-        return await self._call(self._take_order, "POST", path, json=body)
+        return await self._call(self.turns.take_order, "POST", path, json=body)
+
+    async def post_whole(self, path: str, body: Mapping[str, object]) -> Reply:
+        """Send something whose answer must not be missed: it has the whole time-out for itself."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self.turns.take_first()
+        except TimeoutError:
+            return NotTaken(f"no turn at LNbits within {self._timeout_s:g} s")
+        return await self._call(_at_once, "POST", path, json=body)
 
     async def listen(self, *, opened: Callable[[], None], heard: Callable[[str], None]) -> str:
         """Hold the wallet's websocket as long as it lives; return why it ended, for the log.
 
         It is not authenticated: the address holds the invoice key, which is all one needs.
         """
-        await self._all.take()
+        await self.turns.take()
         address = f"{self._url}/api/v1/ws/{self._key}"
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -122,10 +152,6 @@ class LnbitsHttp:
         if self._opened is not None:
             await self._opened.close()
 
-    async def _take_order(self) -> None:
-        await self._orders.take()
-        await self._all.take_first()
-
     async def _call(
         self, turn: Callable[[], Awaitable[None]], method: str, path: str, **request: object
     ) -> Reply:
@@ -135,6 +161,8 @@ class LnbitsHttp:
                 return await self._exchange(method, path, **request)
         except TimeoutError:
             return NoAnswer(f"no answer from LNbits within {self._timeout_s:g} s")
+        except aiohttp.ClientConnectorError as fault:  # there was no connection to send it on
+            return NotTaken(_named(fault))
         except aiohttp.ClientError as fault:
             return NoAnswer(_named(fault))
 
@@ -148,8 +176,9 @@ class LnbitsHttp:
             **request,
         ) as response:
             if response.status == 429:
-                self._all.close_for(_retry_after_s(response.headers.get("Retry-After", "")))
-                return NoAnswer("LNbits answered 429: it is asked too often")
+                self.turns.close_for(_retry_after_s(response.headers.get("Retry-After", "")))
+                # Said before the call is looked at (measured, 1.5.6 and 1.6.2).
+                return NotTaken("LNbits answered 429: it is asked too often")
             raw = await _read(response.content)
         if raw is None:
             return NoAnswer(f"LNbits answered {response.status} with too many bytes")
@@ -166,6 +195,10 @@ class LnbitsHttp:
                 timeout=aiohttp.ClientTimeout(total=None),  # every call has its own above
             )
         return self._opened
+
+
+async def _at_once() -> None:
+    """Wait for nothing: the turn was taken before."""
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes | None:

@@ -24,6 +24,7 @@ from typing import Annotated, Any, assert_never
 
 from pydantic import AfterValidator, BaseModel, StrictBool, StrictInt, TypeAdapter, ValidationError
 
+from core.values.errors import WalletUnavailable
 from core.values.money import Msat
 from core.wallets.lnbits_http import Answer, NoAnswer, Reply
 from core.wallets.port import NotPaid, Settlement, Unknown
@@ -76,12 +77,13 @@ class Row(BaseModel):
         return Settlement(
             payment_hash=self.payment_hash,
             amount=Msat(self.amount),
-            preimage=self._true_preimage(),
+            preimage=self.true_preimage(),
             settled_at_ms=self.updated_at_ms,
             extra={k: v for k, v in (self.extra or {}).items() if isinstance(v, str)},
         )
 
-    def _true_preimage(self) -> str | None:
+    def true_preimage(self) -> str | None:
+        """The preimage, if it is shown and is the one of the hash."""
         if self.preimage is None or not is_payment_hash(self.preimage):
             return None
         hashed = hashlib.sha256(bytes.fromhex(self.preimage)).hexdigest()
@@ -92,6 +94,10 @@ class _Status(BaseModel):
     paid: StrictBool
     status: str | None = None
     details: Row | None = None
+
+
+class _Balance(BaseModel):
+    balance: StrictInt  # msat
 
 
 class _Push(BaseModel):
@@ -141,6 +147,20 @@ def read_rows(reply: Reply) -> Sequence[Row] | Unknown:
                 return Unknown("LNbits' answer has not the form of a list of payments")
         case Answer() | NoAnswer():
             return Unknown(reply.reason)
+        case other:
+            assert_never(other)
+
+
+def read_balance(reply: Reply) -> Msat:
+    """What LNbits says the wallet holds. Raises WalletUnavailable."""
+    match reply:
+        case Answer(200, body):
+            try:
+                return Msat(_Balance.model_validate(body).balance)
+            except ValidationError:
+                raise WalletUnavailable("LNbits did not say what the wallet holds") from None
+        case Answer() | NoAnswer():
+            raise WalletUnavailable(reply.reason)
         case other:
             assert_never(other)
 

@@ -71,13 +71,27 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """The wallet has no record of this outgoing payment at this moment; one may still come."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unproven:
     """Nothing proves where this outgoing payment stands: it may settle, or may never have begun."""
 
     reason: str
 
 
-Outcome = Sent | Failed | Unproven
+@dataclass(frozen=True, slots=True)
+class NotBegun:
+    """This one call to pay moved nothing and never will; of earlier ones it says nothing."""
+
+    reason: str
+
+
+Outcome = Sent | Failed | Missing | Unproven
 
 
 class Payer(Protocol):
@@ -91,12 +105,20 @@ class Payer(Protocol):
         """What the wallet holds. Raises WalletUnavailable."""
         ...
 
-    async def pay(self, bolt11: str, *, extra: Mapping[str, str]) -> Outcome:
-        """Pay this invoice; the same invoice again is never paid twice. Faults are Unproven."""
+    async def pay(self, bolt11: str, *, extra: Mapping[str, str]) -> Outcome | NotBegun:
+        """Pay this invoice; faults are Unproven.
+
+        The same invoice again is never paid twice: a payment that the wallet has a record of is
+        asked after, as far as the wallet can ask.
+        """
         ...
 
     async def outcome(self, payment_hash: str) -> Outcome:
-        """Where an outgoing payment stands now. "Not found" and all faults are Unproven."""
+        """Where an outgoing payment stands, as the wallet shows it now; faults are Unproven."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections."""
         ...
 
 

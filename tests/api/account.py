@@ -21,6 +21,7 @@ ROUTES = [
     ("DELETE", "/sessions/{}", None, "read"),
     ("POST", "/sessions/{}/topup", {"amountSats": 100}, "topup"),
     ("GET", "/sessions/{}/ledger", None, "read"),
+    ("POST", "/sessions/{}/request", {"request": SORT}, "spend"),
     ("POST", "/sessions/{}/jobs", {"request": SORT}, "spend"),
     ("GET", "/sessions/{}/jobs", None, "read"),
     ("POST", "/sessions/{}/tokens", {"label": "x"}, "manage"),

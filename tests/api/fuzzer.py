@@ -17,9 +17,9 @@ async def fuzz(
         *("--config-file", CONFIG),
         "run",
         f"http://127.0.0.1:{port}/openapi.json",
-        *("--header", f"X-Api-Key: {token}"),
+        *("--header", f"Authorization: Bearer {token}"),
         *("--phases", phases, "--max-examples", str(examples)),
-        *("--request-timeout", "5"),
+        *("--request-timeout", "30"),
         *("--exclude-path-regex", "/events$"),  # a stream ends with its job, so some never do
         "--generation-deterministic",
         cwd=folder,

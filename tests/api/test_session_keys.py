@@ -20,7 +20,8 @@ async def test_the_same_request_gets_the_same_answer(shop_on, method, path, fiel
     again = await account.ask(method, path.format("me"), json=fields, headers=key)
     other = await account.ask(method, path.format("me"), json={**fields, "x": 1}, headers=key)
 
-    assert (first.status, again.status, again.body) == (201, 201, first.body)
+    assert first.status in {200, 201}
+    assert (again.status, again.body) == (first.status, first.body)
     assert again.headers["Idempotency-Replayed"] == "true"
     assert (other.status, other.code) == (422, "idempotency_key_reused")
 

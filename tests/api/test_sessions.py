@@ -251,34 +251,30 @@ async def test_whose_it_is_comes_before_the_right_and_that_before_the_fields(
     assert (lacking.status, lacking.code) == (403, "forbidden")
 
 
-@pytest.mark.parametrize(("method", "path", "fields", "_right"), POSTS)
-async def test_fields_come_before_the_state(account, method, path, fields, _right):
+@pytest.mark.parametrize(("method", "path", "fields", "right_needed"), POSTS)
+async def test_fields_come_before_the_state(account, method, path, fields, right_needed):
     await account.delete("/sessions/me")
 
     wrong = await account.ask(method, path.format("me"), json={"surprise": 1})
     right = await account.ask(method, path.format("me"), json=fields)
 
     assert (wrong.status, wrong.code) == (400, "invalid_request")
-    assert right.status == (409 if path.endswith("/jobs") else 201)
+    assert right.status == (409 if right_needed == "spend" else 201)
 
 
-async def test_the_state_comes_before_the_limits_and_those_before_the_money(account):
-    narrow = [
-        account.narrowed("models=another"),
-        account.narrowed("max_request_msat=20999"),
-        account.narrowed("budget_msat=20999;id=0123456789abcdef"),
-    ]
+@pytest.mark.parametrize("path", ["/sessions/me/request", "/sessions/me/jobs"])
+async def test_the_state_comes_before_the_limits_and_those_before_the_money(account, path):
+    limits = ["models=another", "max_request_msat=5", "budget_msat=5;id=0123456789abcdef"]
     empty, _ = await Account.open(account.shop)
+    fields = {"request": SORT}
 
-    limited = [await each.post("/sessions/me/jobs", {"request": SORT}) for each in narrow]
-    poor = await empty.narrowed("max_request_msat=20999").post(
-        "/sessions/me/jobs", {"request": SORT}
-    )
+    limited = [await account.narrowed(limit).post(path, fields) for limit in limits]
+    poor = [await empty.narrowed(limit).post(path, fields) for limit in limits]
     await account.delete("/sessions/me")
-    closed = [await each.post("/sessions/me/jobs", {"request": SORT}) for each in narrow]
+    closed = [await account.narrowed(limit).post(path, fields) for limit in limits]
 
     assert [answer.status for answer in limited] == [403] * 3
-    assert poor.status == 403
+    assert [answer.status for answer in poor] == [403] * 3
     assert [answer.status for answer in closed] == [409] * 3
 
 

@@ -62,7 +62,7 @@ CREATE TABLE invoices (
   expires_at_ms INTEGER NOT NULL,
   paid_at_ms INTEGER
 ) STRICT;
-CREATE INDEX invoices_open ON invoices (expires_at_ms) WHERE state = 'open';
+CREATE INDEX invoices_open ON invoices (expires_at_ms, payment_hash) WHERE state = 'open';
 CREATE INDEX invoices_open_of_client ON invoices (client) WHERE state = 'open';
 CREATE INDEX invoices_of_account ON invoices (account_id, created_at_ms);
 
@@ -108,6 +108,7 @@ CREATE INDEX jobs_waiting ON jobs (wait_until_ms)
   WHERE state IN ('awaiting_eval_payment', 'evaluating', 'awaiting_work_payment');
 CREATE INDEX jobs_overdue ON jobs (deadline_at_ms) WHERE state = 'executing';
 CREATE INDEX jobs_ended ON jobs (ended_at_ms) WHERE ended_at_ms IS NOT NULL AND request IS NOT NULL;
+CREATE INDEX jobs_final ON jobs (state) WHERE state IN ('rejected', 'complete', 'failed');
 CREATE INDEX jobs_of_session ON jobs (session_id, created_at_ms) WHERE session_id IS NOT NULL;
 
 CREATE TABLE job_versions (
@@ -151,6 +152,7 @@ CREATE TABLE payouts (
 ) STRICT;
 CREATE INDEX payouts_due ON payouts (look_at_ms) WHERE state IN ('ready', 'begun');
 CREATE INDEX payouts_of_refund ON payouts (refund_id);
+CREATE UNIQUE INDEX payouts_live ON payouts (refund_id) WHERE state IN ('ready', 'begun');
 CREATE INDEX payouts_of_house ON payouts (begun_at_ms) WHERE house_fee_msat > 0;
 
 -- idempotency.py
