@@ -24,9 +24,11 @@ _PATH_SCHEMAS: Final[Mapping[str, Document]] = {
     "secret": {"type": "string"},
 }
 _HEADER_SCHEMAS: Final[Mapping[str, Document]] = {
-    "Idempotency-Key": {"type": "string", "pattern": "^[!-~]{16,200}$"},
     "Last-Event-ID": {"type": "string", "pattern": "^[0-9]{1,15}$"},
 }
+# Two more than a key may have: it may stand in quotes.
+_KEY_SCHEMA: Final = {"type": "string", "pattern": "^[!-~]{1,257}$"}
+_ANONYMOUS_KEY_SCHEMA: Final = {"type": "string", "pattern": "^[!-~]{16,257}$"}
 _KEY_HELP: Final = (
     "The same request again under the same key is answered with the first answer for 24 hours. "
     "1 to 255 visible ASCII characters, bare or quoted; at least 16 without a credential."
@@ -103,13 +105,20 @@ def _parameters(route: AnyRoute) -> list[Document]:
             parameters.append(
                 {"name": name, "in": "query", "required": is_required, "schema": _present(field)}
             )
-    headers = dict(route.request_headers)
-    if route.is_keyed:
-        headers["Idempotency-Key"] = _KEY_HELP
     parameters.extend(
         {"name": name, "in": "header", "description": says, "schema": _HEADER_SCHEMAS[name]}
-        for name, says in headers.items()
+        for name, says in route.request_headers.items()
     )
+    if route.is_keyed:
+        schema = _KEY_SCHEMA if route.auth is Auth.NEEDED else _ANONYMOUS_KEY_SCHEMA
+        parameters.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": _KEY_HELP,
+                "schema": schema,
+            }
+        )
     return parameters
 
 
