@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.app import Core, open_core
 from core.books import job_rows, ledger, refunds
@@ -36,6 +36,7 @@ class World:
     wallet: FakeWallet
     agent: FakeAgent
     clock: HandClock
+    tokens: dict[str, Bearer] = field(default_factory=dict)  # by the id of their job
 
     @property
     def jobs(self):
@@ -52,7 +53,8 @@ class World:
     async def order(self, request=REQUEST, *, client=ALICE, **wishes):
         """A new job, and the token that moves its money."""
         opened = await self.jobs.request_job(JobOrder(request, **wishes), client=client)
-        return opened.job, self.bearer(opened.token)
+        token = self.tokens[opened.job.job_id] = self.bearer(opened.token)
+        return opened.job, token
 
     def bearer(self, token) -> Bearer:
         return self.core.desk.verify(to_bearer(token), None)

@@ -7,6 +7,7 @@ writes one transaction. What it returns has been committed.
 import asyncio
 import hmac
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from core.agents.port import Model
@@ -136,15 +137,16 @@ class JobDesk:
         """
         with self.bulletin.listen(job_id) as news, self.live.watch(job_id) as watcher:
             job = await self.job(job_id)
-            seen = job.version - 1 if after_version is None else after_version
+            seen = job.version - 1 if after_version is None else min(after_version, job.version)
             while True:
                 for job in await self.store.read(jobs.versions_after, job_id, seen):
                     seen = job.version
                     yield job
                 if is_final(job.state):
                     return
-                async for piece in _pieces_until(news, watcher):
-                    yield piece
+                async with aclosing(_pieces_until(news, watcher)) as pieces:
+                    async for piece in pieces:
+                        yield piece
 
     async def own_job(self, job_id: str, bearer: Bearer) -> Record:
         """The job that this token belongs to, its own or that of its session, to spend on.
@@ -210,6 +212,7 @@ class JobDesk:
         if made is None:
             await allowances.use_or_refuse(tx, self.free_evaluations, new.client, now_ms)
         else:
+            await self._refuse_too_many(tx, new.client)
             invoice = invoices.fresh(made, new.job_id, "eval", now_ms)
         opened = OpenedJob(await lifecycle.open_job(tx, new, invoice, now_ms=now_ms), token)
         await self.answers.keep(tx, keep, opened, now_ms)
@@ -229,6 +232,7 @@ class JobDesk:
         job = await job_rows.record(tx, seen.job_id)
         if job.state != seen.state:
             raise WrongState(f"The job is {job.state} by now; nothing is to be paid.")
+        await self._refuse_too_many(tx, client)
         invoice = invoices.fresh(made, job.job_id, purpose, now_ms)
         await invoices.add(tx, invoice, client=client)
         await jobs.new_version(tx, job.job_id, now_ms)
@@ -242,9 +246,12 @@ class JobDesk:
         return job
 
     async def _check_open_invoices(self, client: str) -> None:
+        """Before the wallet is called; the transaction checks again: many may call at once."""
+        await self.store.read(self._refuse_too_many, client)
+
+    async def _refuse_too_many(self, tx: Tx, client: str) -> None:
         limit = self.open_invoices_per_client
-        now_ms = self.clock.now_ms()
-        if limit and await self.store.read(invoices.count_open, client, now_ms) >= limit:
+        if limit and await invoices.count_open(tx, client, self.clock.now_ms()) >= limit:
             raise RateLimited(
                 "Too many of your invoices are open; pay or cancel some first.", retry_after_s=60
             )
@@ -285,3 +292,4 @@ async def _pieces_until(news: News, watcher: Watcher) -> AsyncGenerator[WorkDelt
     finally:
         heard.cancel()
         piece.cancel()
+        await asyncio.gather(heard, piece, return_exceptions=True)

@@ -1,0 +1,497 @@
+"""The desk for jobs: orders, limits, waiting, following, renewing and cancelling."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from core.books import invoices, job_rows, ledger
+from core.books.refunds import Debt
+from core.desk.job_desk import JobOrder
+from core.loops.live import WorkDelta
+from core.values.errors import (
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    PriceAboveMaximum,
+    QueueFull,
+    RateLimited,
+    ShuttingDown,
+    WalletUnavailable,
+    WrongState,
+)
+from core.values.ids import new_id
+from core.values.money import Msat
+from core.values.tokens import attenuate
+from tests.conftest import Database
+from tests.fakes import ACCEPTED, WORK
+from tests.hand_clock import START_MS
+from tests.world import ALICE, BOB, REQUEST, TTL_S, World, opened
+
+FEE, PRICE = Msat(21_000), Msat(15_000)
+HOUR_S = 3_600
+PATIENCE_S = 10
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[World]:
+    async with opened(database) as world:
+        yield world
+
+
+async def count(world, table):
+    return await world.store.read(_count, table)
+
+
+async def _count(tx, table):
+    row = await tx.one(f"SELECT COUNT(*) AS n FROM {table}")
+    return row["n"]
+
+
+async def follow(world, job_id, *, after_version):
+    """All changes of a job until it has ended."""
+    async with asyncio.timeout(PATIENCE_S):
+        changes = world.jobs.job_changes(job_id, after_version=after_version)
+        return [change async for change in changes]
+
+
+# Orders
+
+
+async def test_an_order_is_a_job_with_the_invoice_of_its_evaluation(world):
+    job, _ = await world.order(metadata={"order": "7"}, max_price_sats=40)
+
+    assert (job.state, job.version, job.request) == ("awaiting_eval_payment", 1, REQUEST)
+    assert (job.eval_invoice.amount, job.eval_invoice.purpose) == (FEE, "eval")
+    assert job.metadata == {"order": "7"}
+    assert await world.view(job.job_id) == job
+
+
+async def test_an_order_that_is_too_long_for_the_model_makes_no_invoice(world):
+    with pytest.raises(InvalidRequest) as refusal:
+        await world.order("x" * (4 * 32_768 + 1))
+
+    assert refusal.value.pointer == "/request"
+    assert world.wallet.journal == []
+
+
+async def test_a_maximum_below_every_price_is_refused_at_once(world):
+    with pytest.raises(PriceAboveMaximum):
+        await world.order(max_price_sats=9)
+
+    assert world.wallet.journal == []
+    await world.order(max_price_sats=10)
+
+
+async def test_an_order_without_a_wallet_leaves_nothing_behind(world):
+    world.wallet.is_down = True
+
+    with pytest.raises(WalletUnavailable):
+        await world.order()
+
+    assert (await count(world, "jobs"), await count(world, "accounts")) == (0, 0)
+
+
+async def test_while_the_server_stops_no_order_is_taken(world):
+    job, token = await world.order()
+    await world.core.drain(0)
+
+    with pytest.raises(ShuttingDown):
+        await world.order()
+    with pytest.raises(ShuttingDown):
+        await world.jobs.renew_invoice(job.job_id, token, client=ALICE)
+
+
+async def test_an_order_is_refused_while_too_many_jobs_wait_for_a_worker(world):
+    await world.store.write(_fill_the_queue, START_MS + 10**9)
+
+    with pytest.raises(QueueFull):
+        await world.order()
+
+    assert world.wallet.journal == []
+
+
+async def _fill_the_queue(tx, due_at_ms):
+    """A thousand jobs that wait for a worker, made behind the program's back."""
+    for _ in range(1_000):
+        new = job_rows.NewJob(
+            job_id=new_id("job"),
+            token_id=b"",
+            client=BOB,
+            request="",
+            metadata=None,
+            model_id="offline",
+            max_price_sats=None,
+            eval_fee=Msat(0),
+            wait_until_ms=0,
+        )
+        await job_rows.add(tx, new, "evaluating", due_at_ms)
+        await ledger.open_account(tx, new.job_id)
+
+
+# Limits
+
+
+async def test_a_client_with_too_many_open_invoices_gets_no_more(database):
+    async with opened(database, LIMITS__OPEN_INVOICES_PER_CLIENT="2") as world:
+        job, token = await world.order()
+        await world.order()
+
+        with pytest.raises(RateLimited) as refusal:
+            await world.order()
+        with pytest.raises(RateLimited):
+            await world.jobs.renew_invoice(job.job_id, token, client=ALICE)
+
+        assert refusal.value.retry_after_s == 60
+        await world.order(client=BOB)
+        assert len(world.wallet.journal) == 3
+
+
+@pytest.mark.parametrize("how", ["pays", "cancels", "waits"])
+async def test_who_pays_cancels_or_waits_may_order_again(database, how):
+    async with opened(database, LIMITS__OPEN_INVOICES_PER_CLIENT="1") as world:
+        job, token = await world.order()
+        match how:
+            case "pays":
+                world.wallet.pay(job.eval_invoice)
+                await world.becomes(job.job_id, "evaluating")
+            case "cancels":
+                await world.jobs.cancel_job(job.job_id, token)
+            case "waits":
+                world.clock.advance(900)
+
+        await world.order()
+
+
+async def test_a_storm_of_orders_opens_no_more_than_allowed(database):
+    async with opened(database, LIMITS__OPEN_INVOICES_PER_CLIENT="3") as world:
+        outcomes = await asyncio.gather(*(world.order() for _ in range(10)), return_exceptions=True)
+
+        assert await world.store.read(invoices.count_open, ALICE, START_MS) == 3
+        refused = [outcome for outcome in outcomes if isinstance(outcome, RateLimited)]
+        assert len(refused) == 7
+
+
+async def test_a_storm_of_renewals_opens_no_more_than_allowed(database):
+    async with opened(database, LIMITS__OPEN_INVOICES_PER_CLIENT="3") as world:
+        job, token = await world.order()
+
+        await asyncio.gather(
+            *(world.jobs.renew_invoice(job.job_id, token, client=ALICE) for _ in range(10)),
+            return_exceptions=True,
+        )
+
+        assert await world.store.read(invoices.count_open, ALICE, START_MS) == 3
+
+
+async def test_free_evaluations_begin_at_once_and_are_counted_by_the_hour(database):
+    free = {"PRICING__EVAL_FEE_SATS": "0", "LIMITS__FREE_EVALUATIONS_PER_HOUR": "2"}
+    async with opened(database, **free) as world:
+        job, _ = await world.order()
+        assert (job.state, job.eval_invoice) == ("evaluating", None)
+        world.clock.advance(60)
+        await world.order()
+
+        with pytest.raises(RateLimited) as refusal:
+            await world.order()
+        assert refusal.value.retry_after_s == HOUR_S - 60
+        assert await count(world, "jobs") == 2
+        await world.order(client=BOB)
+
+        world.clock.advance(HOUR_S - 60)
+        await world.order()
+        with pytest.raises(RateLimited):
+            await world.order()
+
+
+async def test_a_job_after_a_free_evaluation_costs_its_price_only(database):
+    async with opened(database, PRICING__EVAL_FEE_SATS="0") as world:
+        job, _ = await world.order()
+        quoted = await world.becomes(job.job_id, "awaiting_work_payment")
+        world.wallet.pay(quoted.work_invoice)
+        await world.becomes(job.job_id, "complete")
+
+        assert await world.revenue() == PRICE
+
+
+# Waiting and following
+
+
+async def test_waiting_ends_as_soon_as_the_state_is_another(world):
+    job, _ = await world.order()
+    wait = asyncio.create_task(world.jobs.wait_job(job.job_id, not_state=None, wait_s=60))
+    await asyncio.sleep(0)
+
+    world.wallet.pay(job.eval_invoice)
+
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await wait).state != "awaiting_eval_payment"
+
+
+async def test_waiting_does_not_end_while_the_state_is_the_same(world):
+    job, token = await world.order()
+    wait = asyncio.create_task(world.jobs.wait_job(job.job_id, not_state=None, wait_s=60))
+    await asyncio.sleep(0)
+
+    await world.jobs.renew_invoice(job.job_id, token, client=ALICE)
+    await world.view(job.job_id)
+
+    assert not wait.done()
+    await world.jobs.cancel_job(job.job_id, token)
+    assert (await wait).state == "failed"
+
+
+async def test_waiting_for_another_state_than_the_jobs_ends_at_once(world):
+    job, _ = await world.order()
+
+    seen = await world.jobs.wait_job(job.job_id, not_state="evaluating", wait_s=60)
+
+    assert seen == job
+
+
+async def test_waiting_for_a_job_that_has_ended_ends_at_once(world):
+    job, token = await world.order()
+    ended = await world.jobs.cancel_job(job.job_id, token)
+
+    assert await world.jobs.wait_job(job.job_id, not_state="failed", wait_s=60) == ended
+
+
+async def test_waiting_ends_when_its_time_is_over(world):
+    job, _ = await world.order()
+
+    assert await world.jobs.wait_job(job.job_id, not_state=None, wait_s=0) == job
+    assert await world.jobs.wait_job(job.job_id, not_state=None, wait_s=0.01) == job
+
+
+async def test_who_follows_a_job_sees_every_version_and_the_text_between(world):
+    go_on = asyncio.Event()
+    world.agent.works.append((go_on, *WORK))
+    job, _ = await world.order()
+    followed = asyncio.create_task(follow(world, job.job_id, after_version=None))
+    world.wallet.pay(job.eval_invoice)
+    quoted = await world.becomes(job.job_id, "awaiting_work_payment")
+    world.wallet.pay(quoted.work_invoice)
+    await world.agent.calls.reaches(2)
+
+    go_on.set()
+    changes = await followed
+
+    assert changes[-3:-1] == [WorkDelta(1, 0, "Alice, "), WorkDelta(1, 7, "Bob")]
+    versions = [change for change in changes if not isinstance(change, WorkDelta)]
+    assert [(one.version, one.state) for one in versions] == [
+        (1, "awaiting_eval_payment"),
+        (2, "evaluating"),
+        (3, "awaiting_work_payment"),
+        (4, "executing"),
+        (5, "complete"),
+    ]
+    assert [one.result for one in versions] == [None] * 4 + ["Alice, Bob"]
+
+
+@pytest.mark.parametrize("last", range(6))
+async def test_who_comes_back_with_the_last_version_he_saw_misses_none(world, last):
+    job = await world.executing()
+    await world.becomes(job.job_id, "complete")
+
+    changes = await follow(world, job.job_id, after_version=last)
+
+    assert [change.version for change in changes] == list(range(last + 1, 6))
+
+
+async def test_who_comes_without_a_version_begins_with_the_job_as_it_is(world):
+    job = await world.executing()
+    done = await world.becomes(job.job_id, "complete")
+
+    assert await follow(world, job.job_id, after_version=None) == [done]
+
+
+async def test_a_version_that_never_was_does_not_hide_the_end_of_the_job(world):
+    job, token = await world.order()
+    followed = asyncio.create_task(follow(world, job.job_id, after_version=99))
+    await asyncio.sleep(0)
+
+    ended = await world.jobs.cancel_job(job.job_id, token)
+
+    assert await followed == [ended]
+
+
+async def test_changes_of_one_moment_are_all_seen_by_a_slow_reader(world):
+    job, token = await world.order()
+    changes = world.jobs.job_changes(job.job_id, after_version=0)
+    async with asyncio.timeout(PATIENCE_S), aclosing(changes):
+        first = await anext(changes)
+        for _ in range(5):
+            await world.jobs.renew_invoice(job.job_id, token, client=ALICE)
+        await world.jobs.cancel_job(job.job_id, token)
+
+        rest = [change async for change in changes]
+
+    assert [change.version for change in (first, *rest)] == list(range(1, 8))
+
+
+async def test_who_stops_following_leaves_nothing_behind(world):
+    job, _ = await world.order()
+    before = asyncio.all_tasks()
+    changes = world.jobs.job_changes(job.job_id, after_version=0)
+    await anext(changes)
+    waiting = asyncio.ensure_future(anext(changes))
+    await asyncio.sleep(0)
+
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await changes.aclose()
+
+    assert asyncio.all_tasks() == before
+    assert job.job_id not in world.bulletin._listeners
+    assert job.job_id not in world.jobs.live._watchers
+
+
+async def test_who_stops_following_in_the_middle_of_a_text_leaves_nothing_behind(world):
+    world.agent.works.append((*WORK[:1], asyncio.Event()))
+    job = await world.quoted()
+    changes = world.jobs.job_changes(job.job_id, after_version=job.version)
+    world.wallet.pay(job.work_invoice)
+    async with asyncio.timeout(PATIENCE_S):
+        while not isinstance(await anext(changes), WorkDelta):
+            pass
+    assert len(watching()) == 1
+
+    await changes.aclose()
+
+    assert watching() == []
+
+
+def watching():
+    """The tasks that wait for a job's text."""
+    return [task for task in asyncio.all_tasks() if "Watcher.next" in repr(task.get_coro())]
+
+
+async def test_a_job_that_is_not_there_can_be_neither_seen_nor_followed(world):
+    for job_id in (new_id("job"), new_id("ses"), "job_1", ""):
+        with pytest.raises(NotFound):
+            await world.view(job_id)
+        with pytest.raises(NotFound):
+            await world.jobs.wait_job(job_id, not_state=None, wait_s=60)
+        with pytest.raises(NotFound):
+            await follow(world, job_id, after_version=None)
+
+
+# Renewing
+
+
+async def test_a_renewed_invoice_asks_the_same_and_the_old_one_still_counts(world):
+    job, token = await world.order()
+
+    renewed = await world.jobs.renew_invoice(job.job_id, token, client=ALICE)
+    world.wallet.pay(job.eval_invoice)
+
+    quoted = await world.becomes(job.job_id, "awaiting_work_payment")
+    assert renewed.payment_hash != job.eval_invoice.payment_hash
+    assert (renewed.amount, renewed.purpose) == (FEE, "eval")
+    assert quoted.eval_invoice.payment_hash == job.eval_invoice.payment_hash
+
+
+async def test_who_pays_both_invoices_gets_the_second_back(world):
+    job = await world.quoted()
+    record = await world.record(job.job_id)
+    assert record.state == "awaiting_work_payment"
+    token = world.tokens[job.job_id]
+    renewed = await world.jobs.renew_invoice(job.job_id, token, client=ALICE)
+    assert (renewed.amount, renewed.purpose) == (PRICE, "work")
+
+    world.wallet.pay(job.work_invoice)
+    world.wallet.pay(renewed)
+
+    await world.becomes(job.job_id, "complete")
+    with world.bulletin.listen(job.job_id) as news:
+        while not (await world.debt(job.job_id)).total:
+            assert await news.wait(PATIENCE_S)
+    assert await world.debt(job.job_id) == Debt(own=PRICE)
+    assert await world.revenue() == FEE + PRICE
+
+
+async def test_a_renewed_invoice_is_shown_from_then_on(world):
+    job, token = await world.order()
+    world.clock.advance(1)
+
+    renewed = await world.jobs.renew_invoice(job.job_id, token, client=ALICE)
+
+    seen = await world.view(job.job_id)
+    assert seen.eval_invoice == renewed
+    assert seen.version == 2
+    assert renewed.expires_at_ms == START_MS + 901_000
+
+
+async def test_a_renewal_does_not_lengthen_the_wait(world):
+    job, token = await world.order()
+    await world.pass_time(TTL_S - 1)
+    await world.jobs.renew_invoice(job.job_id, token, client=ALICE)
+
+    await world.pass_time(1)
+
+    assert (await world.view(job.job_id)).error_code == "eval_unpaid"
+
+
+async def test_a_job_that_waits_for_no_payment_has_no_invoice_to_renew(world):
+    world.agent.evaluations.append((asyncio.Event(), ACCEPTED))
+    job, token = await world.order()
+    world.wallet.pay(job.eval_invoice)
+    await world.becomes(job.job_id, "evaluating")
+
+    with pytest.raises(WrongState):
+        await world.jobs.renew_invoice(job.job_id, token, client=ALICE)
+
+
+# Cancelling and the right to it
+
+
+async def test_a_cancel_is_seen_at_once_and_again_is_no_change(world):
+    job, token = await world.order()
+
+    first = await world.jobs.cancel_job(job.job_id, token)
+    again = await world.jobs.cancel_job(job.job_id, token)
+
+    assert (first.state, first.error_code) == ("failed", "cancelled")
+    assert again == first
+
+
+async def test_work_that_is_paid_for_cannot_be_cancelled(world):
+    world.agent.works.append((asyncio.Event(),))
+    job = await world.executing()
+
+    with pytest.raises(WrongState):
+        await world.jobs.cancel_job(job.job_id, world.tokens[job.job_id])
+
+    assert (await world.view(job.job_id)).state == "executing"
+
+
+async def test_another_jobs_token_moves_nothing(world):
+    mine, _ = await world.order()
+    _, foreign = await world.order()
+
+    with pytest.raises(NotFound):
+        await world.jobs.cancel_job(mine.job_id, foreign)
+    with pytest.raises(NotFound):
+        await world.jobs.renew_invoice(mine.job_id, foreign, client=BOB)
+
+    assert (await world.view(mine.job_id)).version == 1
+
+
+async def test_a_token_that_may_only_read_moves_nothing(world):
+    job, token = await world.order()
+    narrow = world.bearer(attenuate(token.token.raw, "rights=read"))
+
+    with pytest.raises(Forbidden):
+        await world.jobs.cancel_job(job.job_id, narrow)
+
+    assert (await world.view(job.job_id)).state == "awaiting_eval_payment"
+
+
+async def test_an_order_names_the_token_and_the_job_that_go_together(world):
+    opened_job = await world.jobs.request_job(JobOrder(REQUEST), client=ALICE)
+
+    token = world.bearer(opened_job.token)
+
+    record = await world.record(opened_job.job.job_id)
+    assert record.token_id == token.token.token_id
