@@ -363,8 +363,13 @@ async def test_who_stops_following_in_the_middle_of_a_text_leaves_nothing_behind
 
 
 def watching():
-    """The tasks that wait for a job's text."""
-    return [task for task in asyncio.all_tasks() if "Watcher.next" in repr(task.get_coro())]
+    """The tasks that wait for news without a limit of time, as followers do."""
+    waits = (task.get_coro() for task in asyncio.all_tasks())
+    return [wait for wait in waits if "News.wait" in repr(wait) and not _limit(wait)]
+
+
+def _limit(wait):
+    return wait.cr_frame.f_locals["timeout_s"]
 
 
 async def test_a_job_that_is_not_there_can_be_neither_seen_nor_followed(world):
