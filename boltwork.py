@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -45,7 +46,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+tokens = typer.Typer(help="Hand on weaker tokens of your session.", no_args_is_help=True)
+app.add_typer(tokens, name="token")
+
 OVERTIME_S = 5  # what the end may take beyond the grace before the process is killed
+
+
+def _seconds(moment: str) -> int:
+    from core.values.clock import unix_s
+
+    try:
+        return unix_s(moment)
+    except ValueError:
+        raise typer.BadParameter("A time is written 2027-01-31T12:00:00Z.") from None
+
 
 ConfigOption = Annotated[
     Path | None,
@@ -54,6 +68,32 @@ ConfigOption = Annotated[
         metavar="FILE",
         help="The settings. Otherwise BOLTWORK_CONFIG, ./boltwork.toml, or development defaults.",
     ),
+]
+TokenArgument = Annotated[
+    str, typer.Argument(metavar="TOKEN", help="Your token; - reads it from standard input.")
+]
+ExpiryOption = Annotated[
+    int | None,
+    typer.Option("--expires-at", metavar="TIME", parser=_seconds, help="Its end, in RFC 3339."),
+]
+BudgetOption = Annotated[
+    int | None,
+    typer.Option("--budget-msat", metavar="N", help="The most in all, with all its copies."),
+]
+LargestOption = Annotated[
+    int | None, typer.Option("--max-request-msat", metavar="N", help="The most for one request.")
+]
+ModelsOption = Annotated[
+    str | None, typer.Option("--models", metavar="A,B", help="Only these models.")
+]
+RightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rights", metavar="A,B", help="Of read, spend, topup, withdraw, manage only these."
+    ),
+]
+CaveatsOption = Annotated[
+    list[str] | None, typer.Option("--caveat", metavar="NAME=VALUE", help="As the token writes it.")
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Answer with one JSON object (serve: log JSON too).")
@@ -193,6 +233,56 @@ def backup(
         file=str(file),
         bytes=size,
     )
+
+
+@tokens.command()
+def attenuate(
+    token: TokenArgument,
+    *,
+    expires_at: ExpiryOption = None,
+    budget_msat: BudgetOption = None,
+    max_request_msat: LargestOption = None,
+    models: ModelsOption = None,
+    rights: RightsOption = None,
+    caveat: CaveatsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a weaker token from one that you have.
+
+    Nobody is asked: the new token spends the same session as yours, but only within the limits that
+    you name here. They come on top of those that yours has, and nobody can take them off again.
+
+    The server lists no such token. It ends by its own limits, or together with yours.
+    """
+    from core.values.caveats import new_budget_id, read_caveats
+    from core.values.errors import InvalidRequest, Unauthorized
+    from core.values.tokens import attenuate as add_caveat
+    from core.values.tokens import from_text, to_bearer
+
+    limits = {
+        "expires_at": expires_at,
+        "budget_msat": None if budget_msat is None else f"{budget_msat};id={new_budget_id()}",
+        "max_request_msat": max_request_msat,
+        "models": models,
+        "rights": rights,
+    }
+    added = [f"{name}={value}" for name, value in limits.items() if value is not None]
+    added += caveat or []
+    try:
+        read_caveats(added)
+    except InvalidRequest as fault:
+        raise typer.BadParameter(fault.detail) from None
+    if not added:
+        raise typer.BadParameter("Name at least one limit.")
+    printer = Printer(as_json)
+    presented = token if token != "-" else sys.stdin.readline().strip()  # noqa: S105
+    text, colon, preimage = presented.partition(":")  # a paid challenge comes with its preimage
+    try:
+        weaker = to_bearer(reduce(add_caveat, added, from_text(text))) + colon + preimage
+    except (InvalidRequest, Unauthorized) as fault:
+        printer.fault(("TOKEN", fault.detail))
+        raise typer.Exit(1) from None
+    printer.answer(weaker, token=weaker, added=added)
 
 
 async def _serve(config: "Config", printer: Printer) -> None:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 FILLED_SATS = 100_000
 EVAL_FEE_MSAT = 21_000
+AT_ONCE = 48
 ANSWERED_S = 60  # every request is answered within this time, whatever was killed meanwhile
 
 
@@ -24,6 +25,7 @@ class Spender:
     """One session from its opening on, and every answer by the key that it was asked under."""
 
     world: StubWorld
+    at_once: asyncio.Semaphore  # how many requests of all spenders are under way
     token: str = ""
     asked: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     answers: dict[str, Reply] = field(default_factory=dict)
@@ -54,7 +56,7 @@ class Spender:
         """Ask what this key stands for, again and again until there is an answer."""
         path, fields = self.asked[key]
         headers = {"Idempotency-Key": key, **self.credential(path)}
-        async with asyncio.timeout(ANSWERED_S):
+        async with self.at_once, asyncio.timeout(ANSWERED_S):
             while True:
                 reply = await persist(
                     lambda: self.world.program.ask("POST", path, body=fields, headers=headers)
@@ -132,14 +134,17 @@ async def persist(call: Callable[[], Awaitable[T]]) -> T:
 
 async def spend_under_kills(world: StubWorld, *, sessions: int, requests: int, kills: int) -> None:
     """Many sessions spend at once, and the program is killed each time some more are served."""
-    spenders = [Spender(world) for _ in range(sessions)]
+    at_once = asyncio.Semaphore(AT_ONCE)
+    spenders = [Spender(world, at_once) for _ in range(sessions)]
     total = sessions * (1 + requests)
     living = asyncio.gather(*(spender.live(requests) for spender in spenders))
     try:
         for kill in range(1, kills + 1):
             enough = total * kill // (kills + 1)
-            await eventually(lambda: served(spenders) >= enough or living.done())  # noqa: B023
-            assert not living.done(), "all were served before the last kill"
+            await eventually(lambda: served(spenders) >= enough or living.done(), within_s=300)  # noqa: B023
+            if living.done():
+                await living
+                raise AssertionError("all were served before the last kill")
             await world.program.restart()
         await living
     finally:
