@@ -120,9 +120,7 @@ async def transfer(tx: Tx, what: Transfer, legs: Sequence[Leg]) -> None:
     await _write(tx, what, legs, released=NOTHING)
 
 
-async def _write(
-    tx: Tx, what: Transfer, legs: Sequence[Leg], *, released: Msat
-) -> Sequence["_Line"]:
+async def _write(tx: Tx, what: Transfer, legs: Sequence[Leg], *, released: Msat) -> list["_Line"]:
     """Write a transfer; `released` is no longer held on the account of its first leg."""
     assert sum(leg.amount for leg in legs) == 0, "the legs of a transfer add up to 0"
     transfer_hash = _transfer_hash(what, legs)
@@ -234,8 +232,7 @@ async def post(tx: Tx, hold_id: str, used: Msat, *, ref: str, now_ms: int) -> Ms
     returns the same rest, another amount raises HoldResolved. Source: two-phase transfers,
     TigerBeetle.
     """
-    posted = await _post(tx, hold_id, used, ref=ref, now_ms=now_ms)
-    return posted.rest
+    return (await _post(tx, hold_id, used, ref=ref, now_ms=now_ms)).rest
 
 
 async def charge(tx: Tx, hold_id: str, used: Msat, *, ref: str, now_ms: int) -> Msat:

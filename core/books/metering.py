@@ -25,6 +25,7 @@ JobPart = Literal["fee", "price"]
 class Ask:
     """The size of a request. `wanted` is the output limit that the client, else the model, sets."""
 
+    model_id: str
     prices: Prices
     body_bytes: int
     choices: int
@@ -86,6 +87,7 @@ async def reserve(
     """
     session_id = await spending(tx, bearer)
     caveats = bearer.token.caveats
+    check_model(caveats, ask.model_id)
     # In the order of time, so that the newest rows share pages of the database.
     hold_id = f"{expires_at_ms:012x}{secrets.token_hex(10)}"
     bounds = await _bounds(tx, session_id, caveats)
@@ -189,6 +191,12 @@ async def spending(tx: Tx, bearer: Bearer) -> str:
     if standing.state == "closed":
         raise WrongState("The session is closed; nothing new can be spent.")
     return standing.session_id
+
+
+def check_model(caveats: Caveats, model_id: str) -> None:
+    """Raise Forbidden where the token is not for this model."""
+    if not caveats.allows_model(model_id):
+        raise Forbidden(f"The token does not allow the model {model_id}.")
 
 
 def money_missing(account: Account, needed: Msat) -> MoneyMissing:
