@@ -179,11 +179,8 @@ class RelayDesk:
             return await self.running.finish(self._charge(ride, _made(ride), keep))
 
     async def _hold(self, order: ChatRequest, caller: Caller) -> Hold:
-        caveats = caller.bearer.token.caveats
-        if not caveats.allows("spend"):
+        if not caller.bearer.token.caveats.allows("spend"):
             raise Forbidden("The token lacks the right to spend.")
-        if not caveats.allows_model(order.model.id):
-            raise Forbidden("The token is not for this model.")
         return await self.meter.hold(caller.bearer, order.ask, client=caller.client)
 
     async def _hold_or_return(self, order: ChatRequest, caller: Caller) -> Hold:
