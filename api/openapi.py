@@ -23,12 +23,13 @@ _PATH_SCHEMAS: Final[Mapping[str, Document]] = {
     "paymentHash": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "secret": {"type": "string"},
 }
-_HEADER_SCHEMAS: Final[Mapping[str, Document]] = {
-    "Last-Event-ID": {"type": "string", "pattern": "^[0-9]{1,15}$"},
-}
 # Two more than a key may have: it may stand in quotes.
 _KEY_SCHEMA: Final = {"type": "string", "pattern": "^[!-~]{1,257}$"}
 _ANONYMOUS_KEY_SCHEMA: Final = {"type": "string", "pattern": "^[!-~]{16,257}$"}
+_HEADER_SCHEMAS: Final[Mapping[str, Document]] = {
+    "Idempotency-Key": _KEY_SCHEMA,
+    "Last-Event-ID": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+}
 _KEY_HELP: Final = (
     "The same request again under the same key is answered with the first answer for 24 hours. "
     "1 to 255 visible ASCII characters, bare or quoted; at least 16 without a credential."
