@@ -60,7 +60,7 @@ class ChatRequest:
     @property
     def ask(self) -> Ask:
         """Its size, for the meter."""
-        return Ask(self.model.prices, self.body_bytes, self.choices, self.wanted)
+        return Ask(self.model.id, self.model.prices, self.body_bytes, self.choices, self.wanted)
 
     def upstream_body(self, output_limit: int) -> bytes:
         """What the upstream gets; the limit stands under the name that the client used.
