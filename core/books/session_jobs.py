@@ -25,7 +25,7 @@ async def open_job(tx: Tx, new: NewJob, bearer: Bearer, *, now_ms: int) -> Job:
     session_id = await metering.spending(tx, bearer)
     assert session_id == new.session_id, "the job names the bearer's session"
     caveats = bearer.token.caveats
-    _check_model(caveats, new.model_id)
+    metering.check_model(caveats, new.model_id)
     await ledger.open_account(tx, new.job_id)
     await metering.take(
         tx, session_id, caveats, new.eval_fee, part="fee", job_id=new.job_id, now_ms=now_ms
@@ -63,7 +63,7 @@ async def accept(tx: Tx, job_id: str, bearer: Bearer, terms: JobTerms, now_ms: i
     await metering.spending(tx, bearer)
     if job.state != "awaiting_work_payment":
         raise WrongState(f"A job that is {job.state} cannot be accepted.")
-    _check_model(bearer.token.caveats, job.model_id)
+    metering.check_model(bearer.token.caveats, job.model_id)
     await _pay(tx, job, bearer.token.caveats, terms, now_ms)
     return await jobs.new_version(tx, job.job_id, now_ms)
 
@@ -102,12 +102,6 @@ async def _pays_by_itself(tx: Tx, job: Record, terms: JobTerms, now_ms: int) -> 
     except Refused:  # `take` refuses before it writes; the job waits for accept
         return False
     return True
-
-
-def _check_model(caveats: Caveats, model_id: str) -> None:
-    """Raise Forbidden where the token is not for this model."""
-    if not caveats.allows_model(model_id):
-        raise Forbidden(f"The token does not allow the model {model_id}.")
 
 
 async def _pay(tx: Tx, job: Record, caveats: Caveats, terms: JobTerms, now_ms: int) -> None:

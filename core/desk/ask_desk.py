@@ -15,7 +15,7 @@ from core.desk.answers import Keep
 from core.desk.meter import CALL_S, Meter, explained, tokens_or_estimate
 from core.desk.running import Running
 from core.values import pricing
-from core.values.errors import Forbidden, InvalidRequest
+from core.values.errors import InvalidRequest
 from core.values.money import Msat
 
 
@@ -64,9 +64,9 @@ class AskDesk:
         Raises Unauthorized, WrongState, Forbidden, RateLimited, PaymentRequired, InvalidRequest,
         WalletUnavailable, ShuttingDown, ModelUnavailable, ModelFailed, DatabaseUnavailable.
         """
-        model = self._model(question, bearer)
+        model = self._model(question)
         limit = min(question.max_output_tokens or model.max_output_tokens, model.max_output_tokens)
-        ask = Ask(model.prices, question.body_bytes, choices=1, wanted=limit)
+        ask = Ask(model.id, model.prices, question.body_bytes, choices=1, wanted=limit)
         hold = await self.meter.hold(bearer, ask, client=client)
         return await self.running.finish(self._answer(question, model, hold, ref, keep))
 
@@ -103,13 +103,11 @@ class AskDesk:
             kept = Keep(keep.receipt, lambda charged: keep.render(answered(charged)))
         return answered(await self.meter.charge(hold, cost, ref=ref, keep=kept))
 
-    def _model(self, question: Question, bearer: Bearer) -> Model:
+    def _model(self, question: Question) -> Model:
         model_id = question.model_id or next(iter(self.models))
         model = self.models.get(model_id)
         if model is None:
             raise InvalidRequest("No such model is for sale here.", pointer="/model")
-        if not bearer.token.caveats.allows_model(model.id):
-            raise Forbidden(f"The token does not allow the model {model.id}.")
         if pricing.estimated_tokens(question.request) > model.context_tokens:
             raise InvalidRequest("The request is too long for the model.", pointer="/request")
         return model

@@ -110,7 +110,7 @@ class Counter:
 
     async def ask(self, bearer, msat, *, client=CLIENT):
         """Hold exactly this much, at least the least that a request costs (1,000 msat)."""
-        ask = Ask(Prices(1_000, 0), body_bytes=msat, choices=1, wanted=1)
+        ask = Ask("offline", Prices(1_000, 0), body_bytes=msat, choices=1, wanted=1)
         return await self.core.desk.meter.hold(bearer, ask, client=client)
 
     async def spend(self, bearer, msat):
