@@ -3,12 +3,8 @@
 It makes real invoices (regtest, signed by a key of its own, readable by every BOLT11 reader) and
 `pay` plays the customer who pays them. It refuses nothing. As a wallet it is outside our books: it
 keeps a journal of its own in the data folder, so that a process which dies at any moment finds
-at its next start what the "outside world" knows, and our books have to catch up with it.
-
-The journal is called in the event loop: each call is one statement on an indexed row, and a
-thread would add a hop and a cancellation that does not cancel. What it costs is the wait for the
-disk to take a write, which a wallet for development may cost; invoices that are made in the same
-turn of the loop wait for it together.
+at its next start what the "outside world" knows, and our books have to catch up with it. Invoices
+that are made in the same turn of the loop wait for the disk together.
 """
 
 import asyncio
@@ -29,44 +25,25 @@ from core.values.errors import NotFound, WalletUnavailable
 from core.values.keys import SECRET_BYTES, derive, parse_secret
 from core.values.money import MSAT_PER_SAT, Msat, from_sats
 from core.wallets.port import LookUp, NotPaid, Paid, Settlement, Unknown, WalletInvoice
+from core.wallets.stub_journal import StubJournal
 
 log = structlog.get_logger(__name__)
 
 MEMO_PREFIX = "TEST "
 
 _KEY_FILE = "stub-wallet.key"
-_JOURNAL_FILE = "stub-wallet.db"
 _ROUND_S = 1.0  # another process on the same folder may take a payment; so look, unasked
 _PAGE_ROWS = 500
 _DESCRIPTION_BYTES_MAX = 639  # what a BOLT11 description field holds
 _FOREIGN_EXPIRY_S = 86_400
 
-_SCHEMA = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-PRAGMA foreign_keys = ON;
-CREATE TABLE IF NOT EXISTS invoices (
-  payment_hash TEXT PRIMARY KEY,
-  owner        TEXT NOT NULL CHECK (owner IN ('us', 'somebody else')),
-  bolt11       TEXT NOT NULL,
-  preimage     TEXT NOT NULL,
-  amount_msat  INTEGER NOT NULL CHECK (amount_msat > 0),
-  extra        TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS settlements (
-  number        INTEGER PRIMARY KEY AUTOINCREMENT,
-  payment_hash  TEXT NOT NULL UNIQUE REFERENCES invoices,
-  settled_at_ms INTEGER NOT NULL
-) STRICT;
-"""
-
 
 class StubWallet:
     """A `core.wallets.port.Wallet` that keeps its promises with play money."""
 
-    def __init__(self, key: bytes, journal: sqlite3.Connection, *, clock: Clock) -> None:
-        """Use `open`; this takes what it opened."""
-        self._journal = journal
+    def __init__(self, key: bytes, journal: StubJournal, *, clock: Clock) -> None:
+        """Use `open`; this takes what it opened. Who pays out shares the `journal`."""
+        self.journal = journal
         self._clock = clock
         self._key = key
         self._node_key = derive(key, "node")
@@ -83,7 +60,7 @@ class StubWallet:
         """
         try:
             key = _key_in(data_dir)
-            journal = _journal_in(data_dir)
+            journal = StubJournal.open(data_dir)
         except (OSError, ValueError, sqlite3.Error) as fault:
             raise WalletUnavailable(f"the stub wallet cannot open its files: {fault}") from fault
         return cls(key, journal, clock=clock)
@@ -135,16 +112,12 @@ class StubWallet:
             self._tell()
 
     async def balance(self) -> Msat:
-        """The sum of what was paid."""
-        rows = self._run(
-            """SELECT COALESCE(SUM(amount_msat), 0) AS msat
-               FROM settlements JOIN invoices USING (payment_hash)"""
-        )
-        return Msat(rows[0]["msat"])
+        """What customers have paid, less what was paid out."""
+        return self.journal.balance()
 
     async def aclose(self) -> None:
         """Close the journal."""
-        self._journal.close()
+        self.journal.close()
 
     async def pay(self, payment_hash: str) -> str:
         """Pay this invoice as a customer would, and return the preimage.
@@ -152,7 +125,7 @@ class StubWallet:
         A second time changes nothing and returns the same; after its expiry it is paid all the
         same. Raises NotFound for a hash that is not of an invoice made here.
         """
-        self._run(
+        self.journal.run(
             """INSERT INTO settlements (payment_hash, settled_at_ms)
                SELECT payment_hash, :now_ms FROM invoices
                WHERE payment_hash = :payment_hash AND owner = 'us'
@@ -228,22 +201,20 @@ class StubWallet:
     def _commit_turn(self, written: asyncio.Future[None]) -> None:
         fresh, self._fresh, self._written = self._fresh, [], None
         try:
-            with self._journal:
-                self._journal.execute("BEGIN IMMEDIATE")
-                self._journal.executemany(
-                    """INSERT INTO invoices
-                         (payment_hash, owner, bolt11, preimage, amount_msat, extra)
-                       VALUES (:payment_hash, :owner, :bolt11, :preimage, :amount_msat, :extra)""",
-                    fresh,
-                )
-        except sqlite3.Error as fault:
-            written.set_exception(WalletUnavailable(f"the stub wallet's journal: {fault}"))
+            self.journal.run_for_each(
+                """INSERT INTO invoices
+                     (payment_hash, owner, bolt11, preimage, amount_msat, extra)
+                   VALUES (:payment_hash, :owner, :bolt11, :preimage, :amount_msat, :extra)""",
+                fresh,
+            )
+        except WalletUnavailable as fault:
+            written.set_exception(fault)
         else:
             written.set_result(None)
 
     def _find(self, payment_hash: str) -> sqlite3.Row | None:
         """Our own invoice with this hash; `number` is that of its payment, or None."""
-        rows = self._run(
+        rows = self.journal.run(
             """SELECT amount_msat, preimage, number
                FROM invoices LEFT JOIN settlements USING (payment_hash)
                WHERE payment_hash = :payment_hash AND owner = 'us'""",
@@ -252,7 +223,7 @@ class StubWallet:
         return rows[0] if rows else None
 
     def _settled_after(self, number: int) -> list[sqlite3.Row]:
-        return self._run(
+        return self.journal.run(
             """SELECT number, payment_hash, amount_msat, preimage, settled_at_ms, extra
                FROM settlements JOIN invoices USING (payment_hash)
                WHERE number > :number ORDER BY number LIMIT :page_rows""",
@@ -264,13 +235,6 @@ class StubWallet:
         """Wake all who listen; who comes later waits for the next news."""
         self._news.set()
         self._news = asyncio.Event()
-
-    def _run(self, statement: str, **values: str | int) -> list[sqlite3.Row]:
-        """One statement, which is one durable transaction."""
-        try:
-            return self._journal.execute(statement, values).fetchall()
-        except sqlite3.Error as fault:
-            raise WalletUnavailable(f"the stub wallet's journal: {fault}") from fault
 
 
 def _settlement(row: sqlite3.Row) -> Settlement:
@@ -286,17 +250,6 @@ def _settlement(row: sqlite3.Row) -> Settlement:
 def _description(memo: str) -> str:
     octets = (MEMO_PREFIX + memo).encode()[:_DESCRIPTION_BYTES_MAX]
     return octets.decode(errors="ignore")  # the cut may have gone through a character
-
-
-def _journal_in(data_dir: Path) -> sqlite3.Connection:
-    journal = sqlite3.connect(data_dir / _JOURNAL_FILE, isolation_level=None)
-    journal.row_factory = sqlite3.Row
-    try:
-        journal.executescript(_SCHEMA)
-    except sqlite3.Error:
-        journal.close()
-        raise
-    return journal
 
 
 def _key_in(data_dir: Path) -> bytes:
