@@ -154,13 +154,17 @@ async def move(tx: Tx, job: Record, event: Event, what: Move, now_ms: int) -> bo
     return moved == 1
 
 
-async def raise_version(tx: Tx, job_id: str, now_ms: int) -> None:
-    """Count a change that the customer can see."""
-    await tx.run(
-        "UPDATE jobs SET version = version + 1, updated_at_ms = :now_ms WHERE job_id = :job_id",
+async def raise_version(tx: Tx, job_id: str, now_ms: int) -> Row:
+    """Count a change that the customer can see; the row as it is now. Raises NotFound."""
+    changed = await tx.one(
+        "UPDATE jobs SET version = version + 1, updated_at_ms = :now_ms WHERE job_id = :job_id"
+        " RETURNING *",
         job_id=job_id,
         now_ms=now_ms,
     )
+    if changed is None:
+        raise NotFound
+    return changed
 
 
 async def lease_due(tx: Tx, owner: str, *, now_ms: int, until_ms: int, limit: int) -> list[Record]:

@@ -44,34 +44,12 @@ class Job:
 
 async def view(tx: Tx, job_id: str) -> Job:
     """The customer's view of a job. Raises NotFound."""
-    row = await job_rows.row(tx, job_id)
-    bills = await invoices.of_account(tx, job_id)
-    return Job(
-        job_id=job_id,
-        state=row["state"],
-        version=row["version"],
-        request=row["request"],
-        metadata=None if row["metadata"] is None else orjson.loads(row["metadata"]),
-        created_at_ms=row["created_at_ms"],
-        updated_at_ms=row["updated_at_ms"],
-        deadline_at_ms=row["deadline_at_ms"],
-        eval_invoice=_current(bills, "eval"),
-        quote=_quote(row),
-        work_invoice=_current(bills, "work"),
-        reason=None if row["state"] == "evaluating" else row["reason"],
-        result=row["result"],
-        model=row["model"],
-        usage=_usage(row),
-        error_code=row["error_code"],
-        error_message=row["error_message"],
-        refunds=tuple(await refunds.of_account(tx, job_id)),
-    )
+    return await _view_of(tx, await job_rows.row(tx, job_id))
 
 
 async def new_version(tx: Tx, job_id: str, now_ms: int) -> Job:
     """Close a change: raise the version, keep it, and wake whoever waits for this job."""
-    await job_rows.raise_version(tx, job_id, now_ms)
-    job = await view(tx, job_id)
+    job = await _view_of(tx, await job_rows.raise_version(tx, job_id, now_ms))
     await tx.run(
         "INSERT INTO job_versions (job_id, version, body) VALUES (:job_id, :version, :body)",
         job_id=job_id,
@@ -105,7 +83,7 @@ async def of_session(
     """A session's jobs, newest first, from below this creation time and id on."""
     before_ms, before_id = before or (2**62, "")
     rows = await tx.all(
-        "SELECT job_id FROM jobs WHERE session_id = :session_id AND (created_at_ms < :before_ms"
+        "SELECT * FROM jobs WHERE session_id = :session_id AND (created_at_ms < :before_ms"
         " OR (created_at_ms = :before_ms AND job_id < :before_id))"
         " ORDER BY created_at_ms DESC, job_id DESC LIMIT :limit",
         session_id=session_id,
@@ -113,7 +91,7 @@ async def of_session(
         before_id=before_id,
         limit=limit,
     )
-    return [await view(tx, row["job_id"]) for row in rows]
+    return [await _view_of(tx, row) for row in rows]
 
 
 async def waiting_of_session(tx: Tx, session_id: str) -> list[Record]:
@@ -128,6 +106,31 @@ async def waiting_of_session(tx: Tx, session_id: str) -> list[Record]:
 async def forget_versions(tx: Tx, job_id: str) -> None:
     """Delete the old versions of a job."""
     await tx.run("DELETE FROM job_versions WHERE job_id = :job_id", job_id=job_id)
+
+
+async def _view_of(tx: Tx, row: Row) -> Job:
+    job_id = row["job_id"]
+    bills = await invoices.of_account(tx, job_id)
+    return Job(
+        job_id=job_id,
+        state=row["state"],
+        version=row["version"],
+        request=row["request"],
+        metadata=None if row["metadata"] is None else orjson.loads(row["metadata"]),
+        created_at_ms=row["created_at_ms"],
+        updated_at_ms=row["updated_at_ms"],
+        deadline_at_ms=row["deadline_at_ms"],
+        eval_invoice=_current(bills, "eval"),
+        quote=_quote(row),
+        work_invoice=_current(bills, "work"),
+        reason=None if row["state"] == "evaluating" else row["reason"],
+        result=row["result"],
+        model=row["model"],
+        usage=_usage(row),
+        error_code=row["error_code"],
+        error_message=row["error_message"],
+        refunds=tuple(await refunds.of_account(tx, job_id)),
+    )
 
 
 def _current(bills: list[Invoice], purpose: Purpose) -> Invoice | None:
