@@ -81,7 +81,7 @@ async def open_core(
 
         wallet = wallet or open_wallet(config, secret, clock)
         stack.push_async_callback(wallet.aclose)
-        payer = payer or open_payer(config, wallet)
+        payer = payer or open_payer(config, wallet, clock)
         agent = agent or open_agent(config, clock)
         stack.push_async_callback(agent.aclose)
         relay = open_relay(config, clock)
@@ -168,18 +168,26 @@ def open_wallet(config: Config, secret: bytes, clock: Clock) -> Wallet:
             assert_never(config.wallet.kind)
 
 
-def open_payer(config: Config, wallet: Wallet) -> Payer | None:
+def open_payer(config: Config, wallet: Wallet, clock: Clock) -> Payer | None:
     """Who can spend the wallet; None where only the invoice key is configured."""
-    if config.wallet.kind == "stub":
-        return None
-    from core.wallets.lnbits import LnbitsWallet  # noqa: PLC0415
-    from core.wallets.lnbits_payer import LnbitsPayer  # noqa: PLC0415
+    match config.wallet.kind:
+        case "stub":
+            from core.wallets.stub import StubWallet  # noqa: PLC0415
+            from core.wallets.stub_payer import StubPayer  # noqa: PLC0415
 
-    lnbits = config.wallet.lnbits
-    admin_key = lnbits.admin_key.get_secret_value()
-    if not admin_key or not isinstance(wallet, LnbitsWallet):
-        return None
-    return LnbitsPayer(url=lnbits.url, admin_key=admin_key, turns=wallet.turns)
+            if isinstance(wallet, StubWallet):
+                return StubPayer(wallet.journal, clock=clock)
+        case "lnbits":
+            from core.wallets.lnbits import LnbitsWallet  # noqa: PLC0415
+            from core.wallets.lnbits_payer import LnbitsPayer  # noqa: PLC0415
+
+            lnbits = config.wallet.lnbits
+            admin_key = lnbits.admin_key.get_secret_value()
+            if isinstance(wallet, LnbitsWallet) and admin_key:
+                return LnbitsPayer(url=lnbits.url, admin_key=admin_key, turns=wallet.turns)
+        case _:
+            assert_never(config.wallet.kind)
+    return None
 
 
 def open_agent(config: Config, clock: Clock) -> Agent:
