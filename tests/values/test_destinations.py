@@ -266,7 +266,7 @@ def test_an_lnurl_that_is_none_is_refused(text):
         "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
         "lno1qgsqvgnwgcg35z6ee2h3yczraddm72xrfua9uve2rlrm9deu7xyfzrc",
         "ses_1",
-        new_id("job"),
+        "job_" + "0" * 26,
         "ses_" + "I" * 26,
     ],
 )
