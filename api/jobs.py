@@ -168,12 +168,12 @@ class JobRoutes:
             stop.cancel()
 
     def _opened(self, opened: OpenedJob, now_ms: int) -> Answer:
-        job = opened.job
+        job, invoice = opened.job, opened.job.eval_invoice
         body = models.JobOpened(
             job_id=job.job_id,
             job_token=to_bearer(opened.token),
             state=job.state,
-            eval_invoice=job_view(job, now_ms).eval_invoice,
+            eval_invoice=None if invoice is None else invoice_view(invoice, now_ms),
         )
         return answer(body, 201, Location=f"{self.public_url}/jobs/{job.job_id}")
 

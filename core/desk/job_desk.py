@@ -87,10 +87,10 @@ class JobDesk:
         Raises InvalidRequest, PriceAboveMaximum, RateLimited, WalletUnavailable, QueueFull,
         ShuttingDown.
         """
-        await self.check_order(order)
+        self._check_request(order)
         if order.max_price_sats is not None and order.max_price_sats < self.pricing.min_sats:
             raise PriceAboveMaximum(f"No work costs less than {self.pricing.min_sats} sats.")
-        await self._check_open_invoices(client)
+        await self.store.read(self._refuse_a_crowd, client)
         token = Identifier(JOB_HASH, new_token_id())
         new = NewJob(
             job_id=new_id("job"),
@@ -172,7 +172,7 @@ class JobDesk:
         self.gate.check()
         job = await self.own_job(job_id, bearer)
         purpose, amount = _awaited(job)
-        await self._check_open_invoices(client)
+        await self.store.read(self._refuse_too_many, client)
         made = await self._create_invoice(job_id, purpose, amount)
         return await self.store.write(
             self._add_invoice, job, made, purpose=purpose, client=client, keep=keep
@@ -193,11 +193,13 @@ class JobDesk:
 
         Raises ShuttingDown, InvalidRequest, QueueFull.
         """
+        self._check_request(order)
+        await self.store.read(_refuse_full_queue)
+
+    def _check_request(self, order: JobOrder) -> None:
         self.gate.check()
         if pricing.estimated_tokens(order.request) > self.model.context_tokens:
             raise InvalidRequest("The request is too long for the model.", pointer="/request")
-        if await self.store.read(job_rows.count_due, DUE_MAX) >= DUE_MAX:
-            raise QueueFull("too many jobs wait for a worker")
 
     async def _open(
         self,
@@ -245,11 +247,12 @@ class JobDesk:
         await self.answers.keep(tx, keep, job, now_ms)
         return job
 
-    async def _check_open_invoices(self, client: str) -> None:
-        """Before the wallet is called; the transaction checks again: many may call at once."""
-        await self.store.read(self._refuse_too_many, client)
+    async def _refuse_a_crowd(self, tx: Tx, client: str) -> None:
+        await _refuse_full_queue(tx)
+        await self._refuse_too_many(tx, client)
 
     async def _refuse_too_many(self, tx: Tx, client: str) -> None:
+        """Asked before the wallet is called, and again after it: many may call at once."""
         limit = self.open_invoices_per_client
         if limit and await invoices.count_open(tx, client, self.clock.now_ms()) >= limit:
             raise RateLimited(
@@ -263,6 +266,11 @@ class JobDesk:
             expiry_s=self.terms.invoice_expiry_s,
             extra={"kind": purpose, "job": job_id},
         )
+
+
+async def _refuse_full_queue(tx: Tx) -> None:
+    if await job_rows.count_due(tx, DUE_MAX) >= DUE_MAX:
+        raise QueueFull("too many jobs wait for a worker")
 
 
 def _awaited(job: Record) -> tuple[Purpose, Msat]:
