@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import secrets
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +11,8 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from core.values.bolt11 import encode_and_sign
+from core.values.money import from_sats
 from tests.real.lnbits_server import RealLnbits
 from tests.simulator.lnbits import SimulatedLnbits
 
@@ -108,6 +112,8 @@ async def tell(teller: Teller) -> None:
     await teller.order(teller.shop, webhook="https://shop.example/hook")
 
     await tell_of_payouts(teller)
+    await tell_of_payouts_abroad(teller)
+    await tell_of_refused_payouts(teller)
     await tell_of_an_expired_one(teller)
     settled = {"status": "success", "sortby": "updated_at", "direction": "desc", "amount[gt]": "0"}
     await teller.get("what is settled", "/payments", shop, **settled)
@@ -127,6 +133,61 @@ async def tell_of_payouts(teller: Teller) -> None:
     key = teller.shop.invoice_key
     both = await teller.get("both halves", "/payments", key, payment_hash=own["payment_hash"])
     assert len(both) == 2
+
+
+async def tell_of_payouts_abroad(teller: Teller) -> None:
+    """To nodes that nobody can pay."""
+    shop, buyer, made = teller.shop.admin_key, teller.buyer.admin_key, abroad(sats=5)
+    await teller.pay("paying abroad", shop, made)
+    await teller.look("failed abroad", made["payment_hash"])
+    by_hash = {"payment_hash": made["payment_hash"]}
+    await teller.get("what failed, listed", "/payments", shop, **by_hash)
+    await teller.pay("paying abroad again", shop, made)
+    await teller.pay("another wallet paying it", buyer, made)
+    await teller.get(
+        "the reserve, to nobody",
+        "/payments/fee-reserve",
+        None,
+        invoice=abroad(sats=9_000)["bolt11"],
+    )
+    have = await teller.get("what is left", "/wallet", shop)
+    await teller.pay("paying without the reserve", shop, abroad(sats=have["balance"] // 1000))
+    await teller.pay("paying above that", shop, abroad(sats=have["balance"] // 1000 + 1))
+    await teller.pay("paying what is failed without money", shop, made)
+
+
+async def tell_of_refused_payouts(teller: Teller) -> None:
+    shop = teller.shop.admin_key
+    made = await teller.order(teller.buyer, amount=4)
+    await teller.pay("paying with an unknown key", UNKNOWN_KEY, made)
+    await teller.post("paying without a key", None, out=True, bolt11=made["bolt11"])
+    await teller.post("paying nothing", shop, out=True)
+    await teller.post("paying nonsense", shop, out=True, bolt11="lnbc1nonsense")
+    await teller.pay("paying any amount", shop, abroad(sats=None))
+    await teller.get(
+        "the reserve of any amount",
+        "/payments/fee-reserve",
+        shop,
+        invoice=abroad(sats=None)["bolt11"],
+    )
+    forged = abroad(sats=4, payment_hash=made["payment_hash"])
+    await teller.pay("paying another invoice of that hash", shop, forged)
+    await teller.look("not paid", made["payment_hash"])
+
+
+def abroad(*, sats: int | None, payment_hash: str | None = None) -> dict[str, str]:
+    """An invoice of a node that is none of LNbits'."""
+    payment_hash = payment_hash or secrets.token_hex(32)
+    text = encode_and_sign(
+        secrets.token_bytes(32),
+        network="mainnet",
+        amount=None if sats is None else from_sats(sats),
+        created_at_s=int(time.time()),
+        payment_hash=payment_hash,
+        payment_secret=secrets.token_hex(32),
+        description="abroad",
+    )
+    return {"bolt11": text, "payment_hash": payment_hash}
 
 
 async def tell_of_an_expired_one(teller: Teller) -> None:
@@ -149,6 +210,8 @@ async def at_real(lnbits: RealLnbits) -> AsyncIterator[Teller]:
 async def at_simulated(lnbits: RealLnbits) -> AsyncIterator[Teller]:
     version = "1.5.6" if lnbits.version == "1.5.6" else "1.6.2"
     async with SimulatedLnbits(version=version) as sim, aiohttp.ClientSession() as session:
+        sim.books.outcome_abroad = "failed"
+        sim.books.failure_abroad = "Only internal invoices can be used!"  # what a FakeWallet says
         yield Teller(session, sim.url, sim.books.shop, sim.books.buyer)
 
 

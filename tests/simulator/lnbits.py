@@ -208,7 +208,7 @@ class SimulatedLnbits:
         instead = await answer_instead(request, fault)
         if instead is not None:
             return instead
-        return answer_spoilt(request, fault, self._reply(request, name, body), self.books)
+        return await answer_spoilt(request, fault, self._reply(request, name, body), self.books)
 
     def _reply(self, request: web.Request, name: CallName, body: Any) -> Reply:
         key = request.headers.get("X-Api-Key")

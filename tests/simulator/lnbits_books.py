@@ -20,8 +20,6 @@ Version = Literal["1.5.6", "1.6.2"]
 Status = Literal["pending", "success", "failed"]
 
 BUYER_MSAT = 10**12
-RESERVE_MIN_MSAT = 2_000
-RESERVE_PERCENT = 1
 SATS_MAX = 10_000_000
 
 
@@ -50,6 +48,7 @@ class SimPayment:
     preimage: str | None
     extra: dict[str, Any]
     status: Status = "pending"
+    is_paid_at_node: bool = False  # which LNbits may not know
     fee_msat: int = 0
     webhook: str | None = None
     labels: list[str] = field(default_factory=list)
@@ -117,7 +116,10 @@ class Books:
         self.movements: list[Movement] = []
         self.clock_offset_s = 0.0
         self.outcome_abroad: Status = "success"  # of payments to invoices of other nodes
+        self.failure_abroad = "no route"
         self.fee_abroad_msat = 1_000
+        self.reserve_min_msat = 2_000
+        self.reserve_percent = 1
         self._node_key = secrets.token_bytes(32)
         self._foreign_node_key = secrets.token_bytes(32)
         self._foreign_preimages: dict[str, str] = {}
@@ -197,6 +199,18 @@ class Books:
     def outgoing(self, payment_hash: str) -> SimPayment | None:
         return next((p for p in self._by_hash[payment_hash] if p.amount_msat < 0), None)
 
+    def outflows_msat(self, payment_hash: str) -> list[int]:
+        """What left any wallet for this invoice, fees included."""
+        return [
+            -m.amount_msat
+            for m in self.movements
+            if m.payment_hash == payment_hash and m.amount_msat < 0
+        ]
+
+    def reserve_msat(self, amount_msat: int) -> int:
+        """What is set aside for routing."""
+        return max(self.reserve_min_msat, amount_msat * self.reserve_percent // 100)
+
     def balance_msat(self, wallet: SimWallet) -> int:
         """What came in less what went out or is on its way, fees and reserves included."""
         return wallet.credit_msat + sum(
@@ -213,6 +227,8 @@ class Books:
 
     def recheck(self, payment: SimPayment) -> None:
         """What a status question does to a pending row before it answers."""
+        if payment.status == "pending" and payment.is_paid_at_node:
+            self.change(payment, "success")
         is_over = payment.amount_msat > 0 and payment.expires_s < self.now_s()
         if self.version == "1.6.2" and payment.status == "pending" and is_over:
             payment.labels.append("expired")
@@ -236,15 +252,16 @@ class Books:
         try:
             invoice = bolt11.decode(text)
         except Bolt11Error as fault:
-            raise PaymentRefused(f"Bolt11 decoding failed: {fault}") from None
-        assert invoice.amount is not None
+            raise PaymentRefused("Bolt11 decoding failed.") from fault
+        if invoice.amount is None:
+            raise PaymentRefused("Amountless invoices not supported.")
         target = self.incoming(invoice.payment_hash)
         if target is not None and target.status == "success":
             raise PaymentRefused("Internal invoice already paid.")
         if target is not None and target.status == "pending":
+            if target.bolt11 != text.lower():
+                raise PaymentRefused("Invalid invoice. Bolt11 changed.")
             return self._pay_inside(payer, target, extra)
-        if (old := self.shown(invoice.payment_hash, None)) is not None:
-            return _already(old)
         return self._pay_abroad(payer, text, extra)
 
     def finish(self, payment_hash: str, status: Status) -> None:
@@ -252,6 +269,12 @@ class Books:
         payment = self.outgoing(payment_hash)
         assert payment is not None
         self._conclude(payment, status)
+
+    def pay_at_node(self, payment_hash: str) -> None:
+        """The node pays what LNbits believes to be pending, or to have failed."""
+        payment = self.outgoing(payment_hash)
+        assert payment is not None
+        self._leave(payment)
 
     def _pay_inside(
         self, payer: SimWallet, target: SimPayment, extra: dict[str, Any]
@@ -272,7 +295,7 @@ class Books:
     def _pay_abroad(self, payer: SimWallet, text: str, extra: dict[str, Any]) -> SimPayment:
         outgoing = self._new_outgoing(payer, text, extra)
         balance_msat, amount_msat = self.balance_msat(payer), -outgoing.amount_msat
-        reserve_msat = fee_reserve_msat(amount_msat)
+        reserve_msat = self.reserve_msat(amount_msat)
         if balance_msat < amount_msat:
             raise PaymentRefused("Insufficient balance.")
         if balance_msat < amount_msat + reserve_msat:
@@ -280,22 +303,41 @@ class Books:
                 f"You must reserve at least ({round(reserve_msat / 1000)}"
                 "  sat) to cover potential routing fees."
             )
+        if (old := self.shown(outgoing.payment_hash, None)) is not None:
+            return self._pay_again(old)
         outgoing.fee_msat = -reserve_msat
         self._keep(outgoing)
         self._conclude(outgoing, self.outcome_abroad)
         if self.outcome_abroad == "failed":
-            raise PaymentRefused("Payment failed: no route")
+            raise PaymentRefused(f"Payment failed: {self.failure_abroad}")
         return outgoing
+
+    def _pay_again(self, old: SimPayment) -> SimPayment:
+        """What paying again gives: the old row of whatever wallet, or a refusal."""
+        if old.status == "pending":
+            raise PaymentRefused("Payment is still pending.", "pending")
+        if old.status == "success":
+            raise PaymentRefused("Payment already paid.", "success")
+        if old.is_paid_at_node:  # only now LNbits asks (read in both versions' source)
+            self.change(old, "success")
+            detail = "Failed payment was already paid on the fundingsource."
+            raise PaymentRefused(detail, "success")
+        return old
 
     def _conclude(self, payment: SimPayment, status: Status) -> None:
         assert payment.status != "success", "money that left does not come back"
         if status == "success":
-            payment.fee_msat = -self.fee_abroad_msat
-            payment.preimage = self._foreign_preimages.get(payment.payment_hash)
-            self._move(payment.wallet, payment.payment_hash, payment.amount_msat + payment.fee_msat)
+            self._leave(payment)
         self.change(payment, status)
         if status == "success":
             self._tell(payment)
+
+    def _leave(self, payment: SimPayment) -> None:
+        assert not payment.is_paid_at_node, "a node pays an invoice once"
+        payment.is_paid_at_node = True
+        payment.fee_msat = -self.fee_abroad_msat
+        payment.preimage = self._foreign_preimages.get(payment.payment_hash)
+        self._move(payment.wallet, payment.payment_hash, payment.amount_msat + payment.fee_msat)
 
     def _new_outgoing(self, payer: SimWallet, text: str, extra: dict[str, Any]) -> SimPayment:
         invoice = bolt11.decode(text)
@@ -321,10 +363,6 @@ class Books:
 
     def _move(self, wallet: SimWallet, payment_hash: str, amount_msat: int) -> None:
         self.movements.append(Movement(self.now_s(), wallet.name, payment_hash, amount_msat))
-
-
-def fee_reserve_msat(amount_msat: int) -> int:
-    return max(RESERVE_MIN_MSAT, amount_msat * RESERVE_PERCENT // 100)
 
 
 def listed(
@@ -354,15 +392,6 @@ def listed(
     rows.sort(key=key, reverse=is_descending)
     offset, limit = int(query.get("offset", "0")), int(query.get("limit", "10"))
     return rows[offset : offset + min(limit or 1000, 1000)]
-
-
-def _already(old: SimPayment) -> SimPayment:
-    """What paying again gives: the old row, or a refusal."""
-    if old.status == "pending":
-        raise PaymentRefused("Payment is still pending.", "pending")
-    if old.status == "success":
-        raise PaymentRefused("Payment already paid.", "success")
-    return old
 
 
 def _moment(at_s: float) -> str:

@@ -17,6 +17,7 @@ FaultKind = Literal[
     "reset",  # the connection is cut instead of an answer
     "lost_reply",  # the call has its effect, then the connection is cut
     "slow",  # the call is taken up only after `seconds`
+    "late",  # the call has its effect, and is answered only after `seconds`
     "429",  # with a Retry-After of `seconds`, if there are any
     "500",
     "html",  # a proxy's page instead of an answer
@@ -27,6 +28,13 @@ FaultKind = Literal[
     "swapped_hash",
     "swapped_network",
     "swapped_expired",
+    "said_404",  # these are said of a call that had its effect, whatever that was
+    "said_500",
+    "said_201_pending",
+    "said_201_failed",
+    "said_520_success",
+    "said_520_pending",
+    "said_520_failed",
 ]
 
 LIMIT_TEXT = '{"error": "Rate limit exceeded: 200 per 1 minute"}'
@@ -37,6 +45,15 @@ _INSTEAD: Final[dict[FaultKind, tuple[int, str]]] = {
     "html": (502, "<html><h1>502 Bad Gateway</h1></html>"),
     "no_status": (200, '{"paid": false}'),
     "404": (404, '{"detail": "Payment does not exist."}'),
+}
+_SAID: Final[dict[FaultKind, Reply]] = {
+    "said_404": (404, {"detail": "Payment does not exist."}),
+    "said_500": (500, {"detail": "Unexpected error! ID: k4yvHDCAeS3DshFMM8rscT"}),
+    "said_201_pending": (201, {"status": "pending"}),
+    "said_201_failed": (201, {"status": "failed"}),
+    "said_520_success": (520, {"detail": "Payment already paid.", "status": "success"}),
+    "said_520_pending": (520, {"detail": "Payment is still pending.", "status": "pending"}),
+    "said_520_failed": (520, {"detail": "Payment failed: no route", "status": "failed"}),
 }
 
 
@@ -83,11 +100,18 @@ async def answer_instead(request: web.Request, fault: Fault) -> web.Response | N
     return answer(status, text, headers=headers)
 
 
-def answer_spoilt(request: web.Request, fault: Fault, reply: Reply, books: Books) -> web.Response:
+async def answer_spoilt(
+    request: web.Request, fault: Fault, reply: Reply, books: Books
+) -> web.Response:
     """The answer to a call that had its effect."""
     status, body = reply
     if fault.kind == "lost_reply":
         cut(request)
+    if fault.kind == "late":
+        await asyncio.sleep(fault.seconds)
+    if fault.kind in _SAID:
+        status, said = _SAID[fault.kind]
+        body = {**body, **said} if status == 201 else said
     if fault.kind.startswith("swapped_"):
         body = _swapped(body, fault.kind, books)
     text = json.dumps(body)

@@ -9,8 +9,11 @@ Prints one line of JSON with the addresses and keys once it listens; ends with S
     GET  journal                    all calls and all movements of money
     POST pay, settle                {"payment_hash"} -> {"moved": bool}
     POST finish                     {"payment_hash", "status"}   a payment that went out
+    POST pay-at-node                {"payment_hash"}             the same, and LNbits does not know
+    POST fund                       {"msat"}                     what the shop has besides
     POST foreign-invoice            {"sats"} -> {"bolt11"}
-    POST set                        {name: value} of outcome_abroad, fee_abroad_msat,
+    POST set                        {name: value} of outcome_abroad, failure_abroad,
+                                    fee_abroad_msat, reserve_min_msat, reserve_percent,
                                     clock_offset_s, socket_mode
     POST fault                      {"call", "kind", "seconds"?, "times"?}; "*" is every call,
                                     without times it is for good
@@ -33,7 +36,14 @@ from tests.simulator.lnbits_faults import Fault
 
 Command = Callable[[SimulatedLnbits, Any], Awaitable[object]]
 
-_IN_BOOKS = ("outcome_abroad", "fee_abroad_msat", "clock_offset_s")
+_IN_BOOKS = (
+    "outcome_abroad",
+    "failure_abroad",
+    "fee_abroad_msat",
+    "reserve_min_msat",
+    "reserve_percent",
+    "clock_offset_s",
+)
 
 
 async def _state(sim: SimulatedLnbits, _: Any) -> object:
@@ -70,6 +80,16 @@ async def _settle(sim: SimulatedLnbits, body: Any) -> object:
 
 async def _finish(sim: SimulatedLnbits, body: Any) -> object:
     sim.books.finish(body["payment_hash"], body["status"])
+    return None
+
+
+async def _pay_at_node(sim: SimulatedLnbits, body: Any) -> object:
+    sim.books.pay_at_node(body["payment_hash"])
+    return None
+
+
+async def _fund(sim: SimulatedLnbits, body: Any) -> object:
+    sim.books.shop.credit_msat += body["msat"]
     return None
 
 
@@ -125,6 +145,8 @@ _COMMANDS: Final[dict[tuple[str, str], Command]] = {
     ("POST", "pay"): _pay,
     ("POST", "settle"): _settle,
     ("POST", "finish"): _finish,
+    ("POST", "pay-at-node"): _pay_at_node,
+    ("POST", "fund"): _fund,
     ("POST", "foreign-invoice"): _foreign_invoice,
     ("POST", "set"): _set,
     ("POST", "fault"): _fault,

@@ -11,7 +11,6 @@ from tests.simulator.lnbits_books import (
     Books,
     PaymentRefused,
     SimWallet,
-    fee_reserve_msat,
     listed,
 )
 
@@ -59,6 +58,8 @@ class Routes:
         wallet = self._wallet_of(key)
         if key != wallet.admin_key:
             raise Refusal(403, "Invoice (or Admin) key required.")
+        if not order.get("bolt11"):
+            raise Refusal(400, "Missing BOLT11 invoice")
         try:
             payment = self._books.pay(wallet, order["bolt11"], order.get("extra") or {})
         except PaymentRefused as refusal:
@@ -83,10 +84,9 @@ class Routes:
         self._books.recheck(payment)
         is_paid = payment.status == "success"
         answer: dict[str, Any] = {"paid": is_paid}
-        if is_paid or self._books.version == "1.5.6":
-            answer["preimage"] = payment.preimage
-        elif not was_decided:
-            answer["preimage"] = None
+        if is_paid or not was_decided:
+            is_shown = is_paid or self._books.version == "1.5.6"
+            answer["preimage"] = payment.preimage if is_shown else None
         if wallet is not None:
             answer["details"] = payment.as_json()
         if not is_paid and (wallet is not None or was_decided):
@@ -95,13 +95,14 @@ class Routes:
 
     def wallet(self, key: str | None) -> Reply:
         wallet = self._wallet_of(key)
-        return 200, {"name": wallet.name, "balance": self._books.balance_msat(wallet)}
+        answer = {"name": wallet.name, "balance": self._books.balance_msat(wallet)}
+        return 200, {**answer, "id": wallet.id} if key == wallet.admin_key else answer
 
     def fee_reserve(self, invoice: str) -> Reply:
         amount = bolt11.decode(invoice).amount
         if amount is None:
             raise Refusal(400, "Invoice has no amount.")
-        return 200, {"fee_reserve": fee_reserve_msat(amount)}
+        return 200, {"fee_reserve": self._books.reserve_msat(amount)}
 
     def _wallet_of(self, key: str | None) -> SimWallet:
         if key is None:
