@@ -321,6 +321,16 @@ async def _chain_of(tx, account_id):
     )
 
 
+def test_the_hash_of_an_entry_covers_the_entry_before_its_transfer_amount_and_balance():
+    before, of_transfer = bytes(32), bytes([1]) * 32
+    this = ledger.chain(before, of_transfer, 5, 12)
+
+    assert this != ledger.chain(bytes([2]) * 32, of_transfer, 5, 12)
+    assert this != ledger.chain(before, bytes([2]) * 32, 5, 12)
+    assert this != ledger.chain(before, of_transfer, 51, 2)
+    assert this != ledger.chain(before, of_transfer, 5, 13)
+
+
 def test_the_hash_of_a_transfer_tells_its_fields_apart():
     legs = [("a", 1), ("b", -1)]
 

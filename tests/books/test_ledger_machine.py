@@ -228,7 +228,7 @@ async def _accounts(tx):
     return {account.account_id: (account.balance, account.held) for account in found}
 
 
-LIVES = {"sqlite": 40, "postgres": 8}
+LIVES = {"sqlite": 30, "postgres": 6}
 
 
 def test_the_ledger_lives_as_its_model_does(database):
