@@ -7,6 +7,7 @@ from core.books.audit import audit
 from core.books.payouts import Target
 from core.loops.payer import TAKEN_MS, PayerLoop
 from core.store.bulletin import Bulletin
+from core.values.bolt11 import decode
 from core.values.ids import is_id
 from core.values.money import from_sats
 from core.values.terms import FeeRule, RefundTerms
@@ -105,11 +106,12 @@ class PayerWorld:
         *_, newest = await self.store.read(refunds.of_account, job_id)
         return newest
 
-    def target(self, amount):
-        payment_hash = secrets.token_hex(32)
+    def target(self, amount, text=None):
+        """An invoice that lives for an hour; of the fake wallet's world unless one is given."""
+        payment_hash = decode(text).payment_hash if text else secrets.token_hex(32)
         return Target(
-            destination=invoice_of(payment_hash),
-            bolt11=invoice_of(payment_hash),
+            destination=text or invoice_of(payment_hash),
+            bolt11=text or invoice_of(payment_hash),
             payment_hash=payment_hash,
             amount=amount,
             expires_at_ms=self.clock.now_ms() + INVOICE_MS,
@@ -119,6 +121,9 @@ class PayerWorld:
         """Send a due refund to a fresh invoice; return its hash. The wallet follows the script."""
         target = self.target(refund.amount)
         self.payer.endings[target.payment_hash] = list(endings)
+        return await self.start_to(refund, target)
+
+    async def start_to(self, refund, target):
         await self.store.write(payouts.start_refund, refund, target, RULE, self.clock.now_ms())
         return target.payment_hash
 

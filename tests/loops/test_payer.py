@@ -382,7 +382,7 @@ async def test_looks_become_rare(world):
 async def test_a_slow_process_takes_nothing_back_that_another_has_begun(world):
     refund = await world.due()
     await world.start(refund, Ending("pending", NOTHING_HEARD))
-    slow = Paused(world.payer)
+    slow = Paused(world.payer, "balance")
     sleeper = asyncio.create_task(world.new_loop(payer=slow).serve_due())
     await slow.reached.wait()
     await world.serve_after(61)
@@ -399,7 +399,7 @@ async def test_a_slow_process_takes_nothing_back_that_another_has_begun(world):
 async def test_a_slow_process_does_not_call_what_another_has_called(world):
     refund = await world.due()
     payment_hash = await world.start(refund)
-    slow = Paused(world.payer)
+    slow = Paused(world.payer, "balance")
     sleeper = asyncio.create_task(world.new_loop(payer=slow).serve_due())
     await slow.reached.wait()
     await world.serve_after(61)
@@ -409,6 +409,40 @@ async def test_a_slow_process_does_not_call_what_another_has_called(world):
 
     assert [called for called, _ in world.payer.paid_calls] == [payment_hash]
     assert await world.state_of(refund) == "paid"
+
+
+async def test_a_void_call_takes_nothing_back_that_another_process_has_called_since(world):
+    refund = await world.due()
+    await world.start(refund, Ending("pending", NOTHING_HEARD))
+    slow = Paused(world.payer, "pay", says=NotBegun("429"))
+    sleeper = asyncio.create_task(world.new_loop(payer=slow).serve_due())
+    await slow.reached.wait()
+    await world.serve_after(61)
+
+    slow.go_on.set()
+    await sleeper
+    await world.serve_after(60)
+
+    assert len(world.payer.paid_calls) == 1
+    assert await world.state_of(refund) == "unknown"
+
+
+async def test_a_slow_last_look_does_not_count_against_a_newer_one(world):
+    refund = await world.due()
+    payment_hash = await world.start(refund, Ending("failed", None))
+    await world.serve()
+    slow = Paused(world.payer, "pay", says=Failed("failed, says the test"))
+    world.clock.advance(3_600 + DAY_S)
+    sleeper = asyncio.create_task(world.new_loop(payer=slow).serve_due())
+    await slow.reached.wait()
+    show(world, payment_hash, "pending")
+    await world.serve_after(61)
+
+    slow.go_on.set()
+    await sleeper
+
+    assert await world.state_of(refund) == "unknown"
+    assert await is_refused(world, refund)
 
 
 async def test_the_fault_of_one_payout_cuts_no_other_off(world):
@@ -592,17 +626,20 @@ async def test_more_than_the_free_balance_is_not_withdrawn(world):
 
 
 class Paused:
-    """A wallet whose answer about the balance is on its way for as long as the test likes."""
+    """A wallet, one of whose answers is on its way for as long as the test likes."""
 
-    def __init__(self, payer):
+    def __init__(self, payer, name, *, says=None):
         self.reached = asyncio.Event()
         self.go_on = asyncio.Event()
         self.fee_reserve = payer.fee_reserve
+        self.balance = payer.balance
         self.pay = payer.pay
         self.outcome = payer.outcome
-        self._payer = payer
+        self._call = getattr(payer, name)
+        self._says = says
+        setattr(self, name, self._answer)
 
-    async def balance(self):
+    async def _answer(self, *args, **kwargs):
         self.reached.set()
         await self.go_on.wait()
-        return await self._payer.balance()
+        return self._says or await self._call(*args, **kwargs)
