@@ -1,13 +1,15 @@
-"""The client of the bench: one request over and over, from many callers at once.
+"""The client of the bench: one request over and over, or some in turn, by many callers at once.
 
 It writes bytes made beforehand and reads an answer up to its Content-Length, on asyncio's bare
 protocols, so that it needs a tenth of what the servers need and is never what bounds them.
 """
 
 import asyncio
+import itertools
 import os
 import statistics
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -40,10 +42,10 @@ class Load:
 class Caller(asyncio.Protocol):
     """One connection that asks again as soon as it is answered."""
 
-    def __init__(self, request: bytes, status: bytes) -> None:
+    def __init__(self, requests: Iterator[bytes], status: bytes) -> None:
         self.times: list[float] = []
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._request = request
+        self._requests = requests
         self._status = b"HTTP/1.1 " + status
         self._received = b""
         self._is_last = False
@@ -82,7 +84,7 @@ class Caller(asyncio.Protocol):
     def _ask(self) -> None:
         self._received = b""
         self._asked_at = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
 
 def post(path: str, body: bytes, **headers: str) -> bytes:
@@ -94,22 +96,31 @@ def post(path: str, body: bytes, **headers: str) -> bytes:
 
 
 async def load(
-    url: str, request: bytes, *, pid: int, callers: int, seconds: float, status: int = 200
+    url: str,
+    request: bytes | Sequence[bytes],
+    *,
+    pid: int,
+    callers: int,
+    seconds: float,
+    status: int = 200,
 ) -> Load:
     """Ask for some seconds; `pid` is the server's. Raises AssertionError at another status."""
+    requests = itertools.cycle([request] if isinstance(request, bytes) else request)
     host, _, port = urlsplit(url).netloc.partition(":")
     loop = asyncio.get_running_loop()
     made = [
-        await loop.create_connection(lambda: Caller(request, str(status).encode()), host, int(port))
+        await loop.create_connection(
+            lambda: Caller(requests, str(status).encode()), host, int(port)
+        )
         for _ in range(callers)
     ]
     asking = [caller for _, caller in made]
     await _while_nobody_fails(asking, WARM_UP_S)
     for caller in asking:
         caller.times.clear()
-    began_at, began_cpu_s = time.perf_counter(), _cpu_s(pid)
+    began_at, began_cpu_s = time.perf_counter(), cpu_s(pid)
     await _while_nobody_fails(asking, seconds)
-    took_s, cpu_s = time.perf_counter() - began_at, _cpu_s(pid) - began_cpu_s
+    took_s, used_s = time.perf_counter() - began_at, cpu_s(pid) - began_cpu_s
     times = sorted(each for caller in asking for each in caller.times)
     for caller in asking:
         caller.finish()
@@ -118,7 +129,7 @@ async def load(
         per_s=len(times) / took_s,
         p50_ms=times[len(times) // 2] * 1e3,
         p99_ms=times[len(times) * 99 // 100] * 1e3,
-        server_us=cpu_s / len(times) * 1e6,
+        server_us=used_s / len(times) * 1e6,
     )
 
 
@@ -140,6 +151,7 @@ def _content_length(head: bytes) -> int:
     raise AssertionError(f"the answer does not say how long it is: {head.decode()}")
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """The CPU time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
