@@ -248,10 +248,9 @@ async def charge(tx: Tx, hold_id: str, used: Msat, *, ref: str, now_ms: int) -> 
 async def stale_holds(tx: Tx, now_ms: int) -> list[str]:
     """Open holds past their deadline, or whose process is gone: nobody will resolve them."""
     rows = await tx.all(
-        "SELECT h.hold_id FROM holds h LEFT JOIN processes p ON p.process_id = h.owner"
-        " WHERE h.state = 'open'"
-        " AND (h.expires_at_ms <= :now_ms OR (h.owner <> '' AND p.process_id IS NULL))"
-        " ORDER BY h.expires_at_ms LIMIT 500",
+        "SELECT hold_id FROM holds WHERE state = 'open' AND (expires_at_ms <= :now_ms"
+        " OR (owner <> '' AND owner NOT IN (SELECT process_id FROM processes)))"
+        " ORDER BY expires_at_ms LIMIT 500",
         now_ms=now_ms,
     )
     return [row["hold_id"] for row in rows]
