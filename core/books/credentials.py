@@ -6,8 +6,10 @@ not, is one credential. Revoking kills a credential and all its descendants.
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from core.books.sessions import SessionState
 from core.store.port import Row, Tx
@@ -154,17 +156,20 @@ async def reach(tx: Tx, bearer: Bearer) -> list[Credential]:
     only what was asked for with it, so neither that token nor its other children.
     """
     caveats = bearer.token.caveats.texts
-    row = await tx.one(
-        f"SELECT {_COLUMNS} FROM credentials WHERE token_id = :token_id AND revoked_at_ms IS NULL",
+    rows = await tx.all(
+        f"SELECT {_COLUMNS} FROM credentials WHERE token_id IN ({_FAMILY})"
+        " AND revoked_at_ms IS NULL",
         token_id=bearer.token.token_id,
     )
-    if row is None:
-        return []
-    whole = _credential(row)
-    if whole.caveats == caveats:
-        return await _family(tx, [whole])
-    children = await _children(tx, whole)
-    return await _family(tx, [child for child in children if _was_asked_for_with(child, caveats)])
+    family = {row["token_id"]: _credential(row) for row in rows}
+    whole = family.get(bearer.token.token_id)
+    if whole is None or whole.caveats == caveats:
+        return list(family.values())
+    children = _children(family.values())
+    found = [child for child in children[whole.token_id] if _was_asked_for_with(child, caveats)]
+    for parent in found:  # grows while it is read
+        found += children[parent.token_id]
+    return found
 
 
 def named(within: Sequence[Credential], name: str) -> Credential:
@@ -179,12 +184,20 @@ async def revoke(tx: Tx, chosen: Credential, now_ms: int) -> None:
     """Revoke a token and its descendants. Raises WrongState for the last root of a session."""
     if chosen.parent_id is None and await _count_roots(tx, chosen.session_id) == 1:
         raise WrongState("The last token of a session cannot be revoked.")
-    for credential in await _family(tx, [chosen]):
-        await tx.run(
-            "UPDATE credentials SET revoked_at_ms = :now_ms WHERE token_id = :token_id",
-            token_id=credential.token_id,
-            now_ms=now_ms,
-        )
+    await tx.run(
+        f"UPDATE credentials SET revoked_at_ms = :now_ms WHERE token_id IN ({_FAMILY})"
+        " AND revoked_at_ms IS NULL",
+        token_id=chosen.token_id,
+        now_ms=now_ms,
+    )
+
+
+# A customer may make any number of tokens, so a family is found in one statement.
+_FAMILY: Final = (
+    "WITH RECURSIVE family (member_id) AS (SELECT token_id FROM credentials"
+    " WHERE token_id = :token_id UNION ALL SELECT c.token_id FROM credentials c"
+    " JOIN family f ON c.parent_id = f.member_id) SELECT member_id FROM family"
+)
 
 
 async def _count_roots(tx: Tx, session_id: str) -> int:
@@ -197,21 +210,12 @@ async def _count_roots(tx: Tx, session_id: str) -> int:
     return int(row["n"])
 
 
-async def _family(tx: Tx, heads: list[Credential]) -> list[Credential]:
-    """These tokens and all their descendants that are not revoked."""
-    found = list(heads)
-    for parent in found:  # grows while it is read
-        found += await _children(tx, parent)
-    return found
-
-
-async def _children(tx: Tx, parent: Credential) -> list[Credential]:
-    rows = await tx.all(
-        f"SELECT {_COLUMNS} FROM credentials"
-        " WHERE parent_id = :parent_id AND revoked_at_ms IS NULL",
-        parent_id=parent.token_id,
-    )
-    return [_credential(row) for row in rows]
+def _children(family: Iterable[Credential]) -> Mapping[bytes | None, list[Credential]]:
+    """The members of a family by their parent's id."""
+    by_parent: defaultdict[bytes | None, list[Credential]] = defaultdict(list)
+    for member in family:
+        by_parent[member.parent_id].append(member)
+    return by_parent
 
 
 def _was_asked_for_with(child: Credential, caveats: tuple[str, ...]) -> bool:

@@ -12,7 +12,7 @@ from core.books.credentials import Bearer
 from core.books.job_rows import NewJob, Quote, keep_quote
 from core.books.settlement import Payment, settle
 from core.values.caveats import Budget, read_caveats
-from core.values.ids import new_id
+from core.values.ids import id_from_bytes, new_id
 from core.values.money import Msat, from_sats
 from core.values.tokens import Identifier, Token, new_token_id
 from tests.books.paid_jobs import FEE, NOW_MS, PRICE_SATS, Books
@@ -29,6 +29,11 @@ def narrowed(bearer, *caveats):
     """A copy of a token, narrowed offline."""
     texts = (*bearer.token.caveats.texts, *caveats)
     return Bearer(Token(bearer.token.identifier, read_caveats(texts), b""), bearer.preimage)
+
+
+def name_of(bearer):
+    """The public id of a token and all its copies."""
+    return id_from_bytes("tok", hashlib.sha256(bearer.token.token_id).digest())
 
 
 class SessionBooks(Books):
@@ -85,8 +90,9 @@ class SessionBooks(Books):
         return Bearer(Token(identifier, read_caveats((*inherited, *caveats)), b""))
 
     async def revoke(self, bearer):
-        [whole, *_] = await self.store.read(credentials.reach, bearer)
-        await self.store.write(credentials.revoke, whole, NOW_MS)
+        within = await self.store.read(credentials.reach, bearer)
+        chosen = credentials.named(within, name_of(bearer))
+        await self.store.write(credentials.revoke, chosen, NOW_MS)
 
     async def close(self, bearer):
         session_id = await self.session_of(bearer)
