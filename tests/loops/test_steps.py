@@ -256,7 +256,7 @@ async def test_work_is_tried_three_times_and_then_everything_is_owed_back(world)
     world.agent.works.extend([(Delta("half"), AgentFault("cut off"))] * 5)
     job = await world.executing()
 
-    await retried(world, calls=3)
+    await retried(world, calls=2)
 
     job = await world.becomes(job.job_id, "failed")
     assert (job.error_code, job.result) == ("work_failed", None)

@@ -195,7 +195,7 @@ async def test_without_a_heartbeat_another_takes_the_job_when_the_lease_has_run_
 # Attempts and the end of their process
 
 
-async def test_calls_that_ended_with_their_process_are_counted(database):
+async def test_work_calls_that_ended_with_their_process_are_counted(database):
     async with opened(database) as world:
         job = await world.quoted()
         clock, wallet = world.clock, world.wallet
@@ -214,6 +214,25 @@ async def test_calls_that_ended_with_their_process_are_counted(database):
         assert job.error_code == "work_failed"
         assert world.agent.calls == []
         assert await world.debt(job.job_id) == Debt(house=Msat(FEE + PRICE))
+
+
+async def test_evaluation_calls_that_ended_with_their_process_are_counted(database):
+    async with opened(database) as world:
+        await world.core.worker.drain(0)
+        job = await world.evaluating()
+        clock, wallet = world.clock, world.wallet
+
+    for _ in range(6):
+        agent = FakeAgent(evaluations=deque([(asyncio.Event(),)]))
+        async with opened(database, clock=clock, wallet=wallet, agent=agent):
+            await agent.calls.reaches(1)
+
+    async with opened(database, clock=clock, wallet=wallet) as world:
+        job = await world.becomes(job.job_id, "failed")
+
+        assert job.error_code == "evaluation_failed"
+        assert world.agent.calls == []
+        assert await world.debt(job.job_id) == Debt(house=FEE)
 
 
 async def test_a_job_goes_on_after_a_restart(database):
