@@ -20,7 +20,13 @@ from core.loops.settle import Settler
 from core.store.bulletin import Bulletin
 from core.store.port import Store, Tx
 from core.values.clock import Clock
-from core.values.errors import InvalidRequest, RateLimited, Refused, WalletUnavailable
+from core.values.errors import (
+    InvalidRequest,
+    PaymentNotSeen,
+    RateLimited,
+    Refused,
+    WalletUnavailable,
+)
 from core.values.ids import new_id
 from core.values.money import Msat, charge_sats, from_sats
 from core.values.terms import SessionTerms
@@ -148,7 +154,7 @@ class Till:
                     return False
                 left_s = ends - self.clock.monotonic()
                 if left_s <= 0:
-                    raise WalletUnavailable("a preimage was shown before the wallet knew it")
+                    raise PaymentNotSeen
                 await news.wait(min(ASK_AGAIN_S, left_s))
 
     async def _demand(

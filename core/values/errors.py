@@ -12,6 +12,7 @@
     ├── ModelFailed              the model was asked and gave nothing usable; nothing was charged
     └── Unavailable              somebody cannot serve now; nothing half made
         ├── WalletUnavailable
+        │   └── PaymentNotSeen
         ├── ModelUnavailable
         ├── DatabaseUnavailable
         ├── QueueFull
@@ -125,6 +126,15 @@ class WalletUnavailable(Unavailable):
     """The wallet cannot make an invoice or answer now."""
 
     code = "wallet_unavailable"
+
+
+class PaymentNotSeen(WalletUnavailable):
+    """Somebody shows a preimage of which the wallet does not know yet that it was paid."""
+
+    retry_after_s = 1
+
+    def __init__(self) -> None:
+        super().__init__("a preimage was shown before the wallet knew it")
 
 
 class ModelUnavailable(Unavailable):
