@@ -105,7 +105,11 @@ class EventReader:
         """Count what one choice of a chunk adds."""
         if not isinstance(choice, dict):
             return
-        self.made_bytes += text_bytes(choice.get("delta"))
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            text = delta.get("content")
+            is_all = len(delta) == 1 and isinstance(text, str)  # as in nearly all chunks
+            self.made_bytes += text_bytes(text if is_all else delta)
         finish = choice.get("finish_reason")
         if finish == "error":
             raise AgentFault("the upstream reported an error in its answer")
