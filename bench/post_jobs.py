@@ -1,15 +1,17 @@
 """`POST /jobs` against a server that only reads and answers: `python -m bench.post_jobs`.
 
 The program runs as customers meet it, in a process of its own, with SQLite and the stub wallet:
-every order is an invoice signed and two commits, the wallet's and ours.
+every order is an invoice signed and two commits, the wallet's and ours. The servers take turns on
+one core, the callers have the other.
 """
 
+import os
 import tempfile
 from pathlib import Path
 
 from bench.figures import Effort, Figure, main
 from bench.load import Load, load, post
-from bench.servers import Running, bare_orders, boltwork
+from bench.servers import Running, bare_orders, boltwork, pin
 
 CALLERS = (1, 16, 64)
 ORDER = post("/jobs", b'{"request": "Sort these names: Zoe, Adam, Mia.", "maxPriceSats": 100}')
@@ -18,6 +20,9 @@ ORDER = post("/jobs", b'{"request": "Sort these names: Zoe, Adam, Mia.", "maxPri
 async def measure(effort: Effort) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         async with boltwork(Path(folder)) as product, bare_orders() as bound:
+            pin(os.getpid(), 1)
+            for server in (bound, product):
+                pin(server.pid, 0)
             loads: dict[tuple[Running, int], list[Load]] = {}
             for _ in range(effort.rounds):
                 for callers in CALLERS:
