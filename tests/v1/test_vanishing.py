@@ -63,7 +63,8 @@ async def _vanish(port: int, token: str, name: str, after_bytes: int) -> Vanishe
     }
     raw = json.dumps(body).encode()
     head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n"
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n"
+        "Content-Type: application/json\r\n"
         f"Authorization: Bearer {token}\r\nX-Request-Id: {name}\r\n"
         f"Content-Length: {len(raw)}\r\n\r\n"
     )
