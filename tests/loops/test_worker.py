@@ -251,6 +251,18 @@ async def test_a_job_goes_on_after_a_restart(database):
         assert await world.revenue() == FEE + PRICE
 
 
+async def test_a_folders_only_process_need_not_wait_for_the_lease_of_the_one_before(
+    sqlite_database,
+):
+    async with opened(sqlite_database) as world:
+        await world.core.worker.drain(0)
+        job = await world.evaluating()
+        await lease_as_another(world, after_s=0)
+
+    async with opened(sqlite_database, clock=world.clock, wallet=world.wallet) as world:
+        await world.becomes(job.job_id, "awaiting_work_payment")
+
+
 # Many jobs
 
 
@@ -274,6 +286,9 @@ async def test_so_many_steps_run_at_once_and_the_next_begins_when_one_ends(datab
         for _ in range(SLOTS + 1):
             await world.order()
         await world.agent.calls.reaches(SLOTS)
+        for _ in range(5):  # looks of the worker that find no free slot
+            world.bulletin.post([INTAKE])
+            await world.store.read(job_rows.next_due_ms)
         assert len(world.core.worker._running) == SLOTS
         assert len(world.agent.calls) == SLOTS
 
@@ -335,6 +350,8 @@ async def test_a_drain_while_a_lease_is_taken_starts_no_step(world):
         await asyncio.sleep(0)
         taken.set()
         await drain
+        await store.done.holds(job_rows.lease_due)
+        await asyncio.sleep(0)  # what has a lease by now is a step by now
 
         assert not worker._running
         assert len(await lease_as_another(world, after_s=0)) == 1
