@@ -82,7 +82,7 @@ async def start_refund(tx: Tx, refund: Refund, target: Target, rule: FeeRule, no
 async def start_withdrawal(tx: Tx, session_id: str, target: Target, fee: Msat, now_ms: int) -> str:
     """Send a session's free money to this invoice; return the refund's id.
 
-    Amount and fee cap leave the balance now. Raises `ledger.NotEnough`, before anything is written.
+    Amount and fee cap leave the balance now. Raises `ledger.NotEnough`.
     """
     refund_id = await refunds.withdraw(
         tx,
@@ -163,7 +163,11 @@ async def arrived(tx: Tx, payout: Payout, fee: Msat, rule: FeeRule, now_ms: int)
     own_fee = Msat(min(fee, payout.own_fee))
     house_fee = Msat(fee - own_fee)
     await refunds.turn(tx, refund, "paid", destination=refund.destination, fee=fee, now_ms=now_ms)
-    await _house_pays(tx, payout, house_fee)
+    await tx.run(  # what routing has really cost the house counts against its day
+        "UPDATE payouts SET house_fee_msat = :fee WHERE payment_hash = :payment_hash",
+        payment_hash=payout.payment_hash,
+        fee=house_fee,
+    )
     payer = payout.account_id if _is_job(payout) else SUSPENSE
     legs = [Leg(payer, Msat(-payout.amount - own_fee)), Leg(WALLET, Msat(payout.amount + fee))]
     if house_fee:
@@ -323,7 +327,6 @@ async def _end(tx: Tx, payout: Payout, state: PayoutState, condition: str, **val
 
 
 async def _take_back(tx: Tx, payout: Payout, rule: FeeRule, now_ms: int) -> None:
-    await _house_pays(tx, payout, NOTHING)
     refund = await refunds.get(tx, payout.refund_id)
     if _is_job(payout):
         await refunds.due_again(tx, refund, rule, now_ms)
@@ -338,15 +341,6 @@ async def _take_back(tx: Tx, payout: Payout, rule: FeeRule, now_ms: int) -> None
         )
         await _return(tx, payout, Msat(payout.amount + payout.own_fee), "failed", now_ms)
     await tell(tx, payout.account_id, now_ms)
-
-
-async def _house_pays(tx: Tx, payout: Payout, fee: Msat) -> None:
-    """Count what routing has really cost the house, in place of the most that it could."""
-    await tx.run(
-        "UPDATE payouts SET house_fee_msat = :fee WHERE payment_hash = :payment_hash",
-        payment_hash=payout.payment_hash,
-        fee=fee,
-    )
 
 
 async def _return(tx: Tx, payout: Payout, amount: Msat, why: str, now_ms: int) -> None:
