@@ -23,10 +23,7 @@ from core.desk.chat_request import ChatRequest
 from core.desk.listeners import Listener, Tape
 from core.desk.meter import CALL_S, Meter, explained, tokens_or_estimate
 from core.desk.running import Running
-from core.values.errors import (
-    DatabaseUnavailable,
-    Forbidden,
-)
+from core.values.errors import DatabaseUnavailable, Forbidden
 
 T = TypeVar("T")
 
@@ -102,13 +99,12 @@ class RelayDesk:
         work = self._recorded(order, caller, tape, render, receipt)
         return self.running.start(self._under(receipt, work))
 
-    async def _under(self, receipt: Receipt | None, work: Coroutine[Any, Any, T]) -> T:
+    async def _under(self, receipt: Receipt, work: Coroutine[Any, Any, T]) -> T:
         """Do the work; a key that did not get its answer by it is free again."""
         try:
             return await work
         finally:
-            if receipt is not None:
-                await self.answers.release(receipt)
+            await self.answers.release(receipt)
 
     async def _plain(
         self, order: ChatRequest, caller: Caller, render: Render, receipt: Receipt | None
