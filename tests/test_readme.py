@@ -121,7 +121,9 @@ def test_the_settings_in_the_readme_are_good(tmp_path):
     file = tmp_path / "boltwork.toml"
     file.write_text(settings)
 
-    config = load(file, {"LNBITS_INVOICE_KEY": "key", "OPENAI_API_KEY": "key"})
+    config = load(
+        file, {"LNBITS_INVOICE_KEY": "key", "LNBITS_ADMIN_KEY": "key", "OPENAI_API_KEY": "key"}
+    )
 
     assert (config.wallet.kind, config.agent.kind) == ("lnbits", "openai")
 

@@ -16,7 +16,7 @@ from tests.process.server import Program, Reply, eventually
 from tests.process.world import new_request, open_stub_world
 from tests.simulator.model import Answer
 
-ROOM_BYTES = 64 * 1024
+ROOM_BYTES = 512 * 1024
 UNLIMITED_BYTES = 2**40
 
 
