@@ -119,12 +119,12 @@ class Till:
 
     async def challenge_for(self, needed: Msat, *, client: str) -> PaymentRequired:
         """What somebody without a credential pays to open a session that covers this request."""
-        amount = self._amount(needed, self.terms.l402_deposit_sats)
-        challenge = await self.challenge(amount, client=client)
+        challenge = await self._challenge(needed, client)
         return PaymentRequired(challenge, payment=None, shortage=None)
 
-    async def challenge(self, amount: Msat, *, client: str) -> Challenge:
+    async def _challenge(self, needed: Msat, client: str) -> Challenge:
         """A challenge that opens a new session, or this client's unpaid one of a moment ago."""
+        amount = self._amount(needed, self.terms.l402_deposit_sats)
         async with self._lock(client):
             known = await self._recent_challenge(amount, client)
             if known is not None:
@@ -165,10 +165,10 @@ class Till:
         Raises InvalidRequest where that is more than a session may hold, Unauthorized,
         WalletUnavailable, RateLimited, ShuttingDown.
         """
-        amount = self._amount(shortage.missing, self.terms.min_deposit_sats)
         if not bearer.token.caveats.allows("topup"):
-            challenge = await self.challenge(amount, client=client)
+            challenge = await self._challenge(shortage.needed, client)
             return PaymentRequired(challenge, payment=None, shortage=shortage)
+        amount = self._amount(shortage.missing, self.terms.min_deposit_sats)
         async with self._lock(shortage.session_id):
             bill = await self._session_invoice(shortage.session_id, amount, client)
         macaroon = await self.store.write(self._child, bearer, shortage.session_id, bill)

@@ -479,18 +479,27 @@ async def test_a_session_that_was_opened_by_hand_is_no_challenge(counter):
 
 
 async def test_without_the_right_to_top_up_the_challenge_opens_another_session(counter):
-    root = await counter.spent_down()
+    root = await counter.fill(1_000)
     weak = counter.narrowed(root, "rights=read,spend")
 
-    refusal = await refused(counter.ask(weak, 250_001))
+    refusal = await refused(counter.ask(weak, 1_250_001))
     other = await counter.paid(refusal.challenge)
-    await counter.ask(other, 250_001)
+    await counter.ask(other, 1_250_001)
 
     assert refusal.payment is None
-    assert refusal.shortage.needed == 250_001
+    assert refusal.shortage.needed == 1_250_001
     assert refusal.challenge.invoice.purpose == "deposit"
-    assert (await counter.session(other)).balance == from_sats(251)
-    assert (await counter.session(root)).balance == 0
+    assert (await counter.session(other)).balance == from_sats(1_251)
+    assert (await counter.session(root)).balance == from_sats(1_000)
+
+
+async def test_that_challenge_asks_for_the_usual_deposit_at_least(counter):
+    root = await counter.spent_down()
+
+    refusal = await refused(counter.ask(counter.narrowed(root, "rights=spend"), 5_000))
+
+    assert refusal.challenge.invoice.amount == from_sats(1_000)
+    assert refusal.challenge == await challenged(counter, 1)
 
 
 # The child that a top-up's challenge carries
