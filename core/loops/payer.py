@@ -54,12 +54,12 @@ class PayerLoop:
         """Send and look, for ever."""
         with self.bulletin.listen(payouts.PAYOUTS) as news:
             while True:
-                await self.serve_due()
                 due_ms = await self.store.read(payouts.next_look_ms)
-                wait_s = LOOK_S
-                if due_ms is not None:
-                    wait_s = min(LOOK_S, max(0.0, (due_ms - self.clock.now_ms()) / 1000))
-                await news.wait(wait_s)
+                wait_s = LOOK_S if due_ms is None else (due_ms - self.clock.now_ms()) / 1000
+                if wait_s > 0:
+                    await news.wait(min(LOOK_S, wait_s))
+                else:
+                    await self.serve_due()
 
     async def serve_due(self) -> None:
         """Send or look at some of what is due."""
