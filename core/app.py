@@ -82,6 +82,8 @@ async def open_core(
         wallet = wallet or open_wallet(config, secret, clock)
         stack.push_async_callback(wallet.aclose)
         payer = payer or open_payer(config, wallet, clock)
+        if payer is not None:
+            stack.push_async_callback(payer.aclose)
         agent = agent or open_agent(config, clock)
         stack.push_async_callback(agent.aclose)
         relay = open_relay(config, clock)
