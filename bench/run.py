@@ -5,6 +5,7 @@ broke, and 0 whatever the figures are: a goal that is missed is for people to lo
 """
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -31,16 +32,14 @@ def figures_of(part: str, options: list[str]) -> list[Figure] | None:
     """Run a part in a process of its own; None where it broke, and it has said why."""
     print(f"bench/{part}.py ...", file=sys.stderr)
     command = [sys.executable, "-m", f"bench.{part}", "--json", *options]
-    try:
-        done = subprocess.run(
-            command, cwd=FOLDER.parent, stdout=subprocess.PIPE, timeout=PART_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        print(f"bench/{part}.py took longer than {PART_S} s", file=sys.stderr)
-        return None
-    if done.returncode:
-        return None
-    return [Figure(**figure) for figure in json.loads(done.stdout)]
+    with subprocess.Popen(command, cwd=FOLDER.parent, stdout=subprocess.PIPE) as running:
+        try:
+            output, _ = running.communicate(timeout=PART_S)
+        except subprocess.TimeoutExpired:
+            print(f"bench/{part}.py takes longer than {PART_S} s", file=sys.stderr)
+            running.send_signal(signal.SIGINT)  # so that it ends its servers
+            return None
+    return None if running.returncode else [Figure(**figure) for figure in json.loads(output)]
 
 
 if __name__ == "__main__":
