@@ -245,7 +245,8 @@ async def test_waiting_does_not_end_while_the_state_is_the_same(world):
 async def test_waiting_for_another_state_than_the_jobs_ends_at_once(world):
     job, _ = await world.order()
 
-    seen = await world.jobs.wait_job(job.job_id, not_state="evaluating", wait_s=60)
+    async with asyncio.timeout(PATIENCE_S):
+        seen = await world.jobs.wait_job(job.job_id, not_state="evaluating", wait_s=60)
 
     assert seen == job
 
@@ -254,7 +255,8 @@ async def test_waiting_for_a_job_that_has_ended_ends_at_once(world):
     job, token = await world.order()
     ended = await world.jobs.cancel_job(job.job_id, token)
 
-    assert await world.jobs.wait_job(job.job_id, not_state="failed", wait_s=60) == ended
+    async with asyncio.timeout(PATIENCE_S):
+        assert await world.jobs.wait_job(job.job_id, not_state="failed", wait_s=60) == ended
 
 
 async def test_waiting_ends_when_its_time_is_over(world):

@@ -24,9 +24,9 @@ def accepted(tokens):
     return Verdict("accept", "A small task.", "Sorts names.", tokens)
 
 
-async def retried(world, calls):
-    """Let so many calls of the agent come to their end, and the time until the next one pass."""
-    for number in range(len(world.agent.calls) or 1, calls + 1):
+async def retried(world, *, after):
+    """Let the time until the next try pass, after each of these calls of the agent."""
+    for number in after:
         await world.agent.calls.reaches(number)
         await given_back(world)
         await world.pass_time(60)
@@ -120,7 +120,7 @@ async def test_an_answer_that_is_no_verdict_is_asked_for_once_more(world):
     world.agent.evaluations.append((BadVerdict("prose"),))
     job = await world.evaluating()
 
-    await retried(world, calls=1)
+    await retried(world, after=[1])
 
     assert (await world.becomes(job.job_id, "awaiting_work_payment")).quote.price_sats == 15
     assert len(world.agent.calls) == 2
@@ -130,7 +130,7 @@ async def test_two_answers_that_are_no_verdict_end_the_evaluation(world):
     world.agent.evaluations.extend([(BadVerdict("prose"),)] * 2)
     job = await world.evaluating()
 
-    await retried(world, calls=1)
+    await retried(world, after=[1])
 
     job = await world.becomes(job.job_id, "failed")
     assert job.error_code == "evaluation_failed"
@@ -142,7 +142,7 @@ async def test_an_evaluation_is_tried_six_times_and_then_given_up(world):
     world.agent.evaluations.extend([(AgentFault("overloaded"),)] * 9)
     job = await world.evaluating()
 
-    await retried(world, calls=5)
+    await retried(world, after=[1, 2, 3, 4, 5])
 
     job = await world.becomes(job.job_id, "failed")
     assert job.error_code == "evaluation_failed"
@@ -155,7 +155,7 @@ async def test_the_sixth_try_of_an_evaluation_still_counts(world):
     world.agent.evaluations.extend([(AgentFault("overloaded"),)] * 5)
     job = await world.evaluating()
 
-    await retried(world, calls=5)
+    await retried(world, after=[1, 2, 3, 4, 5])
 
     await world.becomes(job.job_id, "awaiting_work_payment")
     assert len(world.agent.calls) == 6
@@ -256,7 +256,7 @@ async def test_work_is_tried_three_times_and_then_everything_is_owed_back(world)
     world.agent.works.extend([(Delta("half"), AgentFault("cut off"))] * 5)
     job = await world.executing()
 
-    await retried(world, calls=2)
+    await retried(world, after=[2, 3])
 
     job = await world.becomes(job.job_id, "failed")
     assert (job.error_code, job.result) == ("work_failed", None)
@@ -269,7 +269,7 @@ async def test_work_that_succeeds_at_the_third_try_is_the_result(world):
     world.agent.works.extend([(Delta("half"), AgentFault("cut off"))] * 2)
     job = await world.executing()
 
-    await retried(world, calls=3)
+    await retried(world, after=[2, 3])
 
     assert (await world.becomes(job.job_id, "complete")).result == "Alice, Bob"
     assert await world.revenue() == FEE + PRICE
