@@ -41,20 +41,19 @@ class Visit:
         self.held = held
         await held.reached()
 
-    async def settle(self) -> list[object]:
-        """After the kill: what came of the calls, answers or that they were cut off."""
+    async def settle(self) -> None:
+        """After the kill: every call was answered or cut off, and nothing else."""
         if self.held is not None:
             self.held.cut()
         outcomes = await asyncio.gather(*self.calls, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException) and not isinstance(outcome, aiohttp.ClientError):
                 raise outcome
-        return list(outcomes)
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`end` is how a job ends that went through this point."""
+    """`after` is looked at once the program runs again; `end` is how the job ends then."""
 
     name: str
     approach: Callable[[Visit], Awaitable[None]]
@@ -241,9 +240,9 @@ async def _the_rest_is_delivered(visit: Visit) -> None:
 async def _is_cancelled(visit: Visit) -> None:
     await visit.customer.be_quoted()
     path = f"/jobs/{visit.customer.job_id}/cancel"
-    visit.held = visit.world.front.hold_answer(b"POST", path.encode())
+    held = visit.world.front.hold_answer(b"POST", path.encode())
     visit.ask(_cancel(visit, path))
-    await visit.held.reached()
+    await visit.hold(held)
 
 
 async def _cancel(visit: Visit, path: str) -> Reply:

@@ -211,7 +211,7 @@ class Program:
         headers: Mapping[str, str] | None = None,
         url: str | None = None,
     ) -> Reply:
-        """One request, to another address where `url` names one (an Underscore is a hyphen)."""
+        """One request, to another address where `url` names one; `_` in a header is a hyphen."""
         assert self._session is not None
         named = {name.replace("_", "-"): value for name, value in (headers or {}).items()}
         async with self._session.request(
