@@ -100,6 +100,25 @@ class World:
     async def revenue(self):
         return await self.store.read(ledger.house_balance, ledger.REVENUE)
 
+    async def hears_of_debt(self, job_id) -> Debt:
+        """Wait until something is owed back to this job."""
+        with self.bulletin.listen(job_id) as news:
+            while not (await self.debt(job_id)).total:
+                assert await news.wait(PATIENCE_S)
+        return await self.debt(job_id)
+
+    async def given_back(self) -> None:
+        """Wait until the steps that run have given their leases back."""
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*self.core.worker._running)
+
+    async def retried(self, *, after) -> None:
+        """Let the time until the next try pass, after each of these calls of the agent."""
+        for number in after:
+            await self.agent.calls.reaches(number)
+            await self.given_back()
+            await self.pass_time(60)
+
     async def pass_time(self, seconds) -> None:
         """Let time pass for the loops, and have the worker look at what is due by then."""
         await self.clock.pass_time(seconds)
