@@ -1,8 +1,8 @@
 """What the program costs before anybody has come: `python -m bench.process`.
 
-Play money, the offline agent, no bots. Ready is when `/readyz` answers 200; memory is looked at a
-second later. Goals: ready within 1 s, and <= 60 MiB. A bare aiohttp server is looked at in turn, to
-tell what the machine is doing.
+Play money, the offline agent, no bots. Ready is when `/readyz` answers 200; memory is looked at
+half a second later. Goals: ready within 1 s, and <= 60 MiB. A bare aiohttp server is looked at in
+turn, to tell what the machine is doing.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from bench.servers import Running, bare_orders, boltwork
 
 STARTS = 5
 LOOK_S = 0.005
-IDLE_S = 1.0
+IDLE_S = 0.5
 
 
 async def measure(effort: Effort) -> list[Figure]:

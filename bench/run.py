@@ -15,7 +15,7 @@ from bench.figures import Figure, table
 
 FOLDER = Path(__file__).parent
 PARTS = ("store", "tokens", "post_jobs", "relay", "scans", "process")
-PART_S = 180
+PART_S = 240
 
 
 def main() -> None:

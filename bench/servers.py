@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 START_S = 30
+LOG_BYTES = 2_000
 # One client asks for everything here, far more often than one customer may.
 UNLIMITED = {
     "BOLTWORK_LIMITS__REQUESTS_PER_MINUTE": "0",
@@ -49,22 +51,28 @@ async def bare_orders() -> AsyncIterator[Running]:
 
 @asynccontextmanager
 async def running(*arguments: str, settings: Mapping[str, str]) -> AsyncIterator[Running]:
-    """Python with these arguments, until the block ends; its log goes to our standard error."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **settings},
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(START_S):
-            hello = await process.stdout.readline()
-        yield Running(json.loads(hello)["url"], process.pid)
-    finally:
-        process.terminate()
-        await process.wait()
+    """Python with these arguments, until the block ends; its log is shown where the block fails."""
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], **settings},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(START_S):
+                hello = await process.stdout.readline()
+            yield Running(json.loads(hello)["url"], process.pid)
+        except BaseException:
+            log.seek(-min(log.tell(), LOG_BYTES), os.SEEK_END)
+            sys.stderr.write(log.read().decode(errors="replace"))
+            raise
+        finally:
+            process.terminate()
+            await process.wait()
 
 
 def pin(pid: int, core: int) -> None:

@@ -23,7 +23,7 @@ from core.values.tokens import (
     verify,
 )
 
-CALLS = 1500
+CALLS = 500
 NEW = "new, 5 caveats"
 CAVEATS = (
     "expires_at=4000000000",
