@@ -17,7 +17,7 @@ from core.values.errors import WalletUnavailable
 from core.values.money import Msat
 from core.wallets.port import NotPaid, Paid, Settlement, Unknown, WalletInvoice
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 ACCEPTED = Verdict("accept", "A small task.", "Sorts names.", 1_000)
 WORK = (Delta("Alice, "), Delta("Bob"), Usage(7, 3))

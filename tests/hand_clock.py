@@ -3,7 +3,7 @@
 import asyncio
 
 START_MS = 1_800_000_000_000
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class HandClock:

@@ -25,7 +25,7 @@ EVAL_FEE_SATS = 21
 PRICE_SATS = 15  # of 5 tokens in and 1,000 tokens out, as `tests.fakes.ACCEPTED` estimates
 TTL_S, DEADLINE_S, LEASE_S = 86_400, 600, 15
 LOOPS_THAT_SLEEP = 4  # pulse, sweep, tidy, health
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 @dataclass(eq=False)

@@ -232,7 +232,7 @@ async def test_who_waits_in_turn_gets_the_answer_of_the_first(book):
 
     await book.answer(claimed)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await waiting == ANSWER
 
 
@@ -245,7 +245,7 @@ async def test_who_waits_in_turn_works_himself_when_the_first_had_no_effect(book
 
     await book.answers.release(claimed.receipt)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert isinstance(await waiting, Fresh)
 
 

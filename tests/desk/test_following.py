@@ -13,7 +13,7 @@ from tests.conftest import Database
 from tests.fakes import WORK
 from tests.world import ALICE, World, opened
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 @pytest.fixture

@@ -273,7 +273,7 @@ async def test_a_retry_that_waits_does_not_wait_longer_because_of_a_jump_back(wo
     world.agent.works.append(WORK)
     job = await world.executing()
     await world.agent.calls.reaches(2)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await asyncio.gather(*world.core.worker._running)
 
     world.clock.jump(-HOUR_S * 1000)

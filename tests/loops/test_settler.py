@@ -9,7 +9,7 @@ from core.wallets.port import NotPaid, Paid, Unknown
 from tests.world import ALICE, LOOPS_THAT_SLEEP
 
 FEE = Msat(21_000)
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 async def test_a_payment_is_credited_when_it_is_heard(world):

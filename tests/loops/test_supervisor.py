@@ -85,7 +85,7 @@ async def test_closing_stops_every_loop_also_one_that_waits_for_its_restart(cloc
     supervisor.start("worker", Loops().run)
     await clock.rest(1)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.aclose()
 
     names = {task.get_name() for task in asyncio.all_tasks()}

@@ -16,7 +16,7 @@ from tests.fakes import ACCEPTED, WORK, FakeAgent, FakeStore
 from tests.world import LEASE_S, opened
 
 FEE, PRICE = Msat(21_000), Msat(15_000)
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 async def idle(world):
