@@ -543,6 +543,16 @@ async def test_work_that_fails_in_a_closed_session_is_credited_to_it(books):
     assert (session.state, session.balance) == ("closed", 1_000_000)
 
 
+async def test_what_is_paid_into_a_closed_session_opens_nothing(books):
+    session_id, root = await books.wait_for_deposit()
+    await books.close(root)
+
+    await books.pay(session_id, "deposit")
+
+    assert (await books.session(session_id)).state == "closed"
+    assert await books.on_account(session_id) == 1_000_000
+
+
 async def test_in_a_closed_session_nothing_new_is_spent(books):
     root = await books.fill()
     await books.close(root)

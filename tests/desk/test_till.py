@@ -543,6 +543,18 @@ async def test_the_child_has_the_caveats_of_the_token_that_asked(counter):
         await counter.ask(narrow, 4_000)
 
 
+async def test_a_copy_that_was_challenged_reaches_its_child_and_not_its_parents(counter):
+    root = await counter.spent_down()
+    await refused(counter.ask(root, 5_000))
+    copy = counter.narrowed(root, "rights=read,spend,topup,manage")
+    refusal = await refused(counter.ask(copy, 5_000))
+
+    reached = await counter.core.desk.sessions.tokens("me", copy, before=None, limit=10)
+
+    child = counter.bearer(refusal.challenge.macaroon)
+    assert [token.token_id for token in reached] == [child.token.token_id]
+
+
 async def test_two_tokens_that_lack_money_get_one_invoice_and_two_children(counter):
     root = await counter.spent_down()
     narrow = counter.narrowed(root, "max_request_msat=7000")
