@@ -6,22 +6,28 @@ that needs them, so that `--help` is there at once.
 """
 # ruff: noqa: PLC0415
 
-import json
 import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
+from boltwork_console import (
+    ConfigOption,
+    JsonOption,
+    Printer,
+    faults_end_the_command,
+    load_settings,
+    set_up_logs,
+)
 from core.version import VERSION
 
 if TYPE_CHECKING:
@@ -61,14 +67,6 @@ def _seconds(moment: str) -> int:
         raise typer.BadParameter("A time is written 2027-01-31T12:00:00Z.") from None
 
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="The settings. Otherwise BOLTWORK_CONFIG, ./boltwork.toml, or development defaults.",
-    ),
-]
 TokenArgument = Annotated[
     str, typer.Argument(metavar="TOKEN", help="Your token; - reads it from standard input.")
 ]
@@ -95,29 +93,6 @@ RightsOption = Annotated[
 CaveatsOption = Annotated[
     list[str] | None, typer.Option("--caveat", metavar="NAME=VALUE", help="As the token writes it.")
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Answer with one JSON object (serve: log JSON too).")
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Printer:
-    """Says the same thing to a person or to a program."""
-
-    is_json: bool
-
-    def answer(self, text: str, **document: Any) -> None:
-        """Answer on standard output."""
-        typer.echo(json.dumps(document) if self.is_json else text)
-
-    def fault(self, *faults: tuple[str, str]) -> None:
-        """Say what is wrong, each with its place, where it has one."""
-        if self.is_json:
-            wrong = [{"path": path, "sentence": sentence} for path, sentence in faults]
-            typer.echo(json.dumps({"isGood": False, "faults": wrong}))
-            return
-        for path, sentence in faults:
-            typer.echo(f"{path}: {sentence}" if path else sentence, err=True)
 
 
 def main() -> None:
@@ -157,11 +132,11 @@ def serve(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from core.data_folder import operator_token
 
     printer = Printer(as_json)
-    with _faults_end_the_command(printer):
-        settings = _load(config)
+    with faults_end_the_command(printer):
+        settings = load_settings(config)
         os.umask(0o077)  # what the server writes is nobody else's to read
         token = operator_token(settings.server.data_dir, settings.operator.token.get_secret_value())
-        _set_up_logs(printer, secrets=[token, *secrets_of(settings)])
+        set_up_logs(printer, secrets=[token, *secrets_of(settings)])
         try:
             with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
                 runner.run(_serve(settings, printer))
@@ -184,9 +159,9 @@ def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from core.values.clock import SystemClock
 
     printer = Printer(as_json)
-    with _faults_end_the_command(printer):
-        settings = _load(config)
-        _set_up_logs(printer, secrets=secrets_of(settings))
+    with faults_end_the_command(printer):
+        settings = load_settings(config)
+        set_up_logs(printer, secrets=secrets_of(settings))
         findings = asyncio.run(look_at_everything(settings, clock=SystemClock()))
     is_good = all(finding.state != "fault" for finding in findings)
     printer.answer(
@@ -212,8 +187,8 @@ def backup(
     from core.store.sqlite_file import copy_database
 
     printer = Printer(as_json)
-    with _faults_end_the_command(printer):
-        settings = _load(config)
+    with faults_end_the_command(printer):
+        settings = load_settings(config)
         if not settings.database.is_sqlite:
             command = _pg_dump(settings.database.url.get_secret_value(), file)
             printer.answer(f"The database is PostgreSQL. Run:\n  {command}", command=command)
@@ -341,39 +316,6 @@ def _stop_on_signals(stop: "asyncio.Event") -> None:
 
     for number in signals:
         loop.add_signal_handler(number, first)
-
-
-@contextmanager
-def _faults_end_the_command(printer: Printer) -> Iterator[None]:
-    """Whatever is the operator's to cure is one line and exit code 1, never a traceback."""
-    from core.config import ConfigFaults
-    from core.data_folder import FolderFault
-    from core.store.migrate import SchemaRefused
-    from core.values.errors import Unavailable
-
-    try:
-        yield
-    except ConfigFaults as found:
-        printer.fault(*((fault.path, fault.sentence) for fault in found.faults))
-    except (FolderFault, SchemaRefused, Unavailable) as fault:
-        printer.fault(("", str(fault)))
-    else:
-        return
-    raise typer.Exit(1)
-
-
-def _load(path: Path | None) -> "Config":
-    from core.config import load
-
-    return load(path, os.environ)
-
-
-def _set_up_logs(printer: Printer, *, secrets: Iterable[str]) -> None:
-    """Send the log to standard error; JSON, unless a person looks at it."""
-    from core.logs import set_up_logs
-
-    is_for_programs = printer.is_json or not sys.stderr.isatty()
-    set_up_logs("json" if is_for_programs else "terminal", secrets=secrets, stream=sys.stderr)
 
 
 def _fastest_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":

@@ -39,7 +39,8 @@ LINES_MAX = 400
 
 def product_files() -> list[Path]:
     folders = [ROOT / name for name in ("core", "api", "bots")]
-    return [ROOT / "boltwork.py", *(file for folder in folders for file in folder.rglob("*.py"))]
+    inside = (file for folder in folders for file in folder.rglob("*.py"))
+    return [*ROOT.glob("boltwork*.py"), *inside]
 
 
 def name_of(file: Path) -> str:
