@@ -175,3 +175,4 @@ class Letter:
     is_news: bool = False
     reply_to: str | None = None
     via: str = ""
+    at_ms: int = 0  # when it was written; a message that carries a time of ours carries this one
