@@ -15,7 +15,14 @@ from core.agents.port import Agent, Relay
 from core.app_desk import Ground, job_terms, model_of, open_desk, pricing_of, refund_terms
 from core.books import job_rows, processes, settings
 from core.config import Config
-from core.data_folder import FolderFault, own_folder, server_secret
+from core.config_model import ServerSettings
+from core.data_folder import (
+    FolderFault,
+    forget_secret,
+    known_secret,
+    make_secret,
+    own_folder,
+)
 from core.desk.front_desk import Desk
 from core.gate import Gate, Health
 from core.loops.keep import Keeper
@@ -35,6 +42,10 @@ from core.wallets.port import Payer, Wallet
 
 LAST_CHARGES_S = 2.0  # for what hung-up streams still have to pay
 DOWN_MS = 5_000  # nobody was seen for longer than this: the service was down
+_REFUSAL = (
+    "The server secret is not the one that this database was made with: bring back the secret.key"
+    " of that data folder, or set server.secret to its content."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +83,10 @@ async def open_core(
     async with AsyncExitStack() as stack:
         if config.database.is_sqlite:
             stack.enter_context(own_folder(config.server.data_dir))
-        secret = server_secret(config.server.data_dir, config.server.secret.get_secret_value())
         bulletin = Bulletin()
         store = await open_store(config, bulletin, clock)
         stack.push_async_callback(store.aclose)
-        await _know_secret(store, secret)
+        secret = await _secret_of(config.server, store)
         await _arrive(store, process_id, clock, is_alone=config.database.is_sqlite)
 
         wallet = wallet or open_wallet(config, secret, clock)
@@ -244,14 +254,22 @@ def _webhook_url(config: Config, secret: bytes) -> str | None:
     return f"{config.server.public_url.rstrip('/')}/hooks/lnbits/{webhook_secret(secret)}"
 
 
-async def _know_secret(store: Store, secret: bytes) -> None:
-    """Refuse another secret over an existing database: no token and no kept answer would open."""
+async def _secret_of(server: ServerSettings, store: Store) -> bytes:
+    """The server secret; refuse another one over an existing database.
+
+    No token and no kept answer would open. A secret is made only for a new database, so that a lost
+    one leaves no wrong file behind.
+    """
+    known = known_secret(server.data_dir, server.secret.get_secret_value())
+    if known is None and await store.read(settings.get, "secret_check") is not None:
+        raise FolderFault(_REFUSAL)
+    secret = known or make_secret(server.data_dir)
     check = hmac.digest(derive(secret, "check value"), b"boltwork", "sha256").hex()
     if not await store.write(settings.remember_or_compare, "secret_check", check):
-        raise FolderFault(
-            "The server secret is not the one that this database was made with: bring back the"
-            " secret.key of that data folder, or set server.secret to its content."
-        )
+        if known is None:  # two made one for the same new database, and the other was faster
+            forget_secret(server.data_dir)
+        raise FolderFault(_REFUSAL)
+    return secret
 
 
 async def _arrive(store: Store, process_id: str, clock: Clock, *, is_alone: bool) -> None:

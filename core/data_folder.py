@@ -15,6 +15,8 @@ from pathlib import Path
 
 from core.values.keys import SECRET_BYTES, parse_secret
 
+_KEY_FILE = "secret.key"
+
 
 class FolderFault(Exception):
     """The data folder cannot be used as it is; the sentence says what to do."""
@@ -44,20 +46,28 @@ def own_folder(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def server_secret(folder: Path, configured: str) -> bytes:
-    """The server secret: the configured one, else that of the folder, made there if absent.
+def known_secret(folder: Path, configured: str) -> bytes | None:
+    """The configured secret, else that of the folder, or None where there is none.
 
     Raises FolderFault.
     """
     if configured:
         return parse_secret(configured)
+    file = folder / _KEY_FILE
+    return _parsed(file, _read(file)) if file.exists() else None
+
+
+def make_secret(folder: Path) -> bytes:
+    """The secret of the folder, made there unless another process was first. Raises FolderFault."""
     _make(folder)
+    file = folder / _KEY_FILE
     fresh = base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-    file = folder / "secret.key"
-    try:
-        return parse_secret(_read_or_make(file, fresh))
-    except ValueError as error:
-        raise FolderFault(f"{file} {error}: bring back the file that belongs here") from None
+    return _parsed(file, _read_or_make(file, fresh))
+
+
+def forget_secret(folder: Path) -> None:
+    """Take away a secret that was made just now and turned out to be of no use."""
+    (folder / _KEY_FILE).unlink(missing_ok=True)
 
 
 def operator_token(folder: Path, configured: str) -> str:
@@ -94,11 +104,25 @@ def _owner(file: int) -> str:
     return f" (process {number})" if number.isdigit() else ""
 
 
+def _parsed(file: Path, text: str) -> bytes:
+    try:
+        return parse_secret(text)
+    except ValueError as error:
+        raise FolderFault(f"{file} {error}: bring back the file that belongs here") from None
+
+
 def _read_or_make(file: Path, fresh: str) -> str:
     """What the file says; where there is none, `fresh` becomes what it says for ever."""
     try:
         if not file.exists():
             _write_once(file, fresh)
+    except OSError as error:
+        raise FolderFault(f"{file} cannot be read or made ({error})") from None
+    return _read(file)
+
+
+def _read(file: Path) -> str:
+    try:
         if file.stat().st_mode & 0o077:
             raise FolderFault(f"{file} can be read by others: run `chmod 600 {file}`")
         return file.read_text("ascii").strip()

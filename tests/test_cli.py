@@ -366,6 +366,22 @@ def test_another_secret_over_an_existing_database_stops_the_start(serve, boltwor
     assert "secret.key" in done.stderr
 
 
+def test_a_lost_secret_stops_the_start_and_leaves_no_new_one(serve, boltwork, tmp_path):
+    serve().stop()
+    secret = tmp_path / "data" / "secret.key"
+    kept = secret.read_text()
+    secret.unlink()
+
+    done = boltwork("serve")
+
+    assert done.returncode == 1
+    assert "bring back the secret.key" in done.stderr
+    assert not secret.exists()
+    secret.write_text(kept)
+    secret.chmod(0o600)
+    assert serve().get("/healthz") == 200
+
+
 def test_a_database_is_checked_and_copied_while_its_server_runs(serve, boltwork, tmp_path):
     server = serve()
 

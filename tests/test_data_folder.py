@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from core.data_folder import FolderFault, FolderInUse, operator_token, own_folder, server_secret
+from core.data_folder import (
+    FolderFault,
+    FolderInUse,
+    known_secret,
+    make_secret,
+    operator_token,
+    own_folder,
+)
 
 OWNER = """
 import sys
@@ -69,33 +76,34 @@ def test_a_folder_that_cannot_be_made_is_a_fault(tmp_path):
 
 
 def test_a_secret_is_made_once_and_only_for_its_owner(tmp_path):
-    first = server_secret(tmp_path, "")
+    first = make_secret(tmp_path)
 
     assert len(first) == 32
-    assert server_secret(tmp_path, "") == first
+    assert make_secret(tmp_path) == first
+    assert known_secret(tmp_path, "") == first
     assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
     assert sorted(file.name for file in tmp_path.iterdir()) == ["secret.key"]
 
 
 def test_many_that_make_a_secret_at_once_get_the_same_one(tmp_path):
     with ThreadPoolExecutor(8) as pool:
-        made = set(pool.map(lambda _: server_secret(tmp_path, ""), range(32)))
+        made = set(pool.map(lambda _: make_secret(tmp_path), range(32)))
 
     assert len(made) == 1
 
 
 def test_a_configured_secret_leaves_the_folder_alone(tmp_path):
-    assert server_secret(tmp_path, "11" * 32) == b"\x11" * 32
+    assert known_secret(tmp_path, "11" * 32) == b"\x11" * 32
     assert operator_token(tmp_path, "opens-the-door") == "opens-the-door"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_secret_that_others_can_read_is_refused_with_the_cure(tmp_path):
-    server_secret(tmp_path, "")
+    make_secret(tmp_path)
     (tmp_path / "secret.key").chmod(0o640)
 
     with pytest.raises(FolderFault, match="chmod 600"):
-        server_secret(tmp_path, "")
+        known_secret(tmp_path, "")
 
 
 @pytest.mark.parametrize("content", ["", "half a sec", "\xff"])
@@ -105,7 +113,7 @@ def test_a_broken_secret_is_never_replaced(tmp_path, content):
     file.chmod(0o600)
 
     with pytest.raises(FolderFault, match=r"secret\.key"):
-        server_secret(tmp_path, "")
+        known_secret(tmp_path, "")
 
     assert file.read_text("latin-1") == content
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core.app import webhook_secret
-from core.data_folder import server_secret
+from core.data_folder import make_secret
 from core.values.clock import SystemClock
 from core.values.money import Msat
 from core.wallets.port import LookUp, Settlement, Unknown, WalletInvoice
@@ -123,7 +123,7 @@ async def test_a_real_wallet_has_no_play_money(open_shop):
 async def hook(open_shop, tmp_path):
     wallet = ForeignWallet()
     shop = await open_shop(wallet=wallet)
-    secret = webhook_secret(server_secret(tmp_path, ""))
+    secret = webhook_secret(make_secret(tmp_path))
     return shop, wallet, f"/hooks/lnbits/{secret}"
 
 
