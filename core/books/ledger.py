@@ -28,6 +28,8 @@ HOUSE: Final = frozenset({WALLET, REVENUE, SUSPENSE, FEES})
 
 Kind = Literal["deposit", "topup", "charge", "refund", "withdrawal", "fee", "transfer"]
 
+SILENT_MS: Final = 20_000  # a process gives a sign of life every second
+
 _GENESIS: Final = bytes(32)
 
 
@@ -245,13 +247,19 @@ async def charge(tx: Tx, hold_id: str, used: Msat, *, ref: str, now_ms: int) -> 
     return here.balance
 
 
-async def stale_holds(tx: Tx, now_ms: int) -> list[str]:
-    """Open holds past their deadline, or whose process is gone: nobody will resolve them."""
+async def stale_holds(tx: Tx, now_ms: int, *, process_id: str = "") -> list[str]:
+    """Open holds past their deadline, or whose process is gone: nobody will resolve them.
+
+    Gone is who is not among the processes, or has been silent for `SILENT_MS`; never who asks.
+    """
     rows = await tx.all(
         "SELECT hold_id FROM holds WHERE state = 'open' AND (expires_at_ms <= :now_ms"
-        " OR (owner <> '' AND owner NOT IN (SELECT process_id FROM processes)))"
+        " OR (owner <> '' AND owner <> :process_id AND owner NOT IN"
+        " (SELECT process_id FROM processes WHERE seen_at_ms > :since_ms)))"
         " ORDER BY expires_at_ms LIMIT 500",
         now_ms=now_ms,
+        process_id=process_id,
+        since_ms=now_ms - SILENT_MS,
     )
     return [row["hold_id"] for row in rows]
 

@@ -102,7 +102,8 @@ class Keeper:
 
     async def _void_stale_holds(self) -> None:
         now_ms = self.clock.now_ms()
-        for hold_id in await self.store.read(ledger.stale_holds, now_ms):
+        stale = await self.store.read(ledger.stale_holds, now_ms, process_id=self.process_id)
+        for hold_id in stale:
             await self.store.write(metering.release, hold_id, now_ms)
             log.warning("stale hold released", hold=hold_id)
 

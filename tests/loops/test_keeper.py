@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from core.agents.port import AgentFault
 from core.books import ledger, processes
 from core.books.ledger import WALLET, Leg, Transfer
@@ -317,8 +319,19 @@ async def test_a_hold_past_its_deadline_is_given_back(world):
     assert (account.balance, account.held) == (10_000, 0)
 
 
-async def _hold(tx, lasts_ms):
+@pytest.mark.parametrize(("silent_s", "is_given_back"), [(19, False), (21, True)])
+async def test_a_hold_of_a_process_that_fell_silent_is_given_back(world, silent_s, is_given_back):
+    await world.store.write(_hold, 86_400_000, owner="another process")
+    await world.store.write(processes.see, "another process", world.clock.now_ms())
+
+    await world.pass_time(silent_s)
+
+    account = await world.store.read(ledger.account, "ses_x")
+    assert (account.held == 0) is is_given_back
+
+
+async def _hold(tx, lasts_ms, *, owner=""):
     await ledger.open_account(tx, "ses_x")
     legs = [Leg("ses_x", Msat(10_000)), Leg(WALLET, Msat(-10_000))]
     await ledger.transfer(tx, Transfer("t1", "deposit", "t1", START_MS), legs)
-    await ledger.hold(tx, "h1", "ses_x", Msat(1_000), START_MS + lasts_ms)
+    await ledger.hold(tx, "h1", "ses_x", Msat(1_000), START_MS + lasts_ms, owner=owner)
