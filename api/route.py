@@ -13,7 +13,7 @@ from api.models import Outgoing
 from api.receive import BODY_BYTES_MAX, fields_of, query_of, refuse_fields
 from core.books.credentials import Bearer
 from core.books.idempotency import Receipt
-from core.desk.answers import Answer, Keep
+from core.desk.answers import Answer, KeptAnswer
 from core.values.errors import NotFound, Unauthorized
 from core.values.ids import Kind, is_id
 
@@ -84,9 +84,9 @@ class Call(Generic[B, Q]):
         model = cast("type[BaseModel]", self.query_model)
         return cast("Q", query_of(model, self.request.query))
 
-    def keep(self, render: Callable[[R], Answer]) -> Keep[R] | None:
+    def keep(self, render: Callable[[R], Answer]) -> KeptAnswer[R] | None:
         """How the core is to keep the answer under the caller's key, if the caller gave one."""
-        return None if self.receipt is None else Keep(self.receipt, render)
+        return None if self.receipt is None else KeptAnswer(self.receipt, render)
 
 
 Handler = Callable[[Call[B, Q]], Awaitable[Answer | web.StreamResponse]]
@@ -98,7 +98,7 @@ class Reply:
 
     status: int
     summary: str
-    model: type[Outgoing] | None = None
+    model: type[Outgoing] | tuple[type[Outgoing], ...] | None = None  # one of them
     media_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)  # name: what it says
 
@@ -120,6 +120,7 @@ class Route(Generic[B, Q]):
     is_keyed: bool = False
     request_headers: Mapping[str, str] = field(default_factory=dict)
     body_bytes_max: int = BODY_BYTES_MAX
+    has_effect: bool = False  # a GET that does something, so that HEAD is none of it
 
     @property
     def is_stream(self) -> bool:

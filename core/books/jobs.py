@@ -10,7 +10,8 @@ from functools import cache
 import orjson
 from pydantic import TypeAdapter
 
-from core.books import invoices, job_rows, refunds
+from core.books import inbox, invoices, job_rows, refunds
+from core.books.inbox import Event
 from core.books.invoices import Invoice, Purpose
 from core.books.job_rows import Quote, Record, TokensUsed
 from core.books.refunds import Refund
@@ -49,7 +50,8 @@ async def view(tx: Tx, job_id: str) -> Job:
 
 async def new_version(tx: Tx, job_id: str, now_ms: int) -> Job:
     """Close a change: raise the version, keep it, and wake whoever waits for this job."""
-    job = await _view_of(tx, await job_rows.raise_version(tx, job_id, now_ms))
+    row = await job_rows.raise_version(tx, job_id, now_ms)
+    job = await _view_of(tx, row)
     await tx.run(
         "INSERT INTO job_versions (job_id, version, body) VALUES (:job_id, :version, :body)",
         job_id=job_id,
@@ -57,6 +59,9 @@ async def new_version(tx: Tx, job_id: str, now_ms: int) -> Job:
         body=_as_body(job),
     )
     tx.announce(job_id)
+    if row["session_id"] is not None:
+        event, key = Event("job", job_id), f"job:{job_id}:{job.version}"
+        await inbox.tell(tx, row["session_id"], event, key=key, now_ms=now_ms)
     return job
 
 

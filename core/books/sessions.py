@@ -51,6 +51,17 @@ async def add(
     )
 
 
+async def add_active(tx: Tx, session_id: str, now_ms: int) -> None:
+    """Open a session that needs no deposit to be spent: somebody's who writes to us."""
+    await ledger.open_account(tx, session_id)
+    await tx.run(
+        "INSERT INTO sessions (session_id, state, is_challenge, client, created_at_ms,"
+        " wait_until_ms) VALUES (:session_id, 'active', 0, '', :now_ms, NULL)",
+        session_id=session_id,
+        now_ms=now_ms,
+    )
+
+
 async def state(tx: Tx, session_id: str) -> SessionState:
     """The state of a session. Raises NotFound, for a malformed id too."""
     row = None

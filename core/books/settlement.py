@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from core.books import invoices, ledger, lifecycle, sessions
+from core.books import inbox, invoices, ledger, lifecycle, sessions
+from core.books.inbox import Event
 from core.books.ledger import WALLET, Kind, Leg, Transfer
 from core.store.port import Tx
 from core.values.ids import is_id
@@ -34,6 +35,10 @@ async def settle(tx: Tx, payment: Payment, terms: JobTerms, now_ms: int) -> bool
     )
     if is_id("ses", invoice.account_id):
         await sessions.credited(tx, invoice.account_id)
+        event = Event("paid", payment.payment_hash, amount_msat=payment.amount)
+        await inbox.tell(
+            tx, invoice.account_id, event, key=f"paid:{payment.payment_hash}", now_ms=now_ms
+        )
     else:
         await lifecycle.paid(tx, invoice, payment.amount, terms, now_ms)
     return True

@@ -5,9 +5,9 @@ into the transaction of the effect; without an effect the door releases the key.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar, assert_never
 
 import orjson
 
@@ -43,11 +43,22 @@ Claimed = Fresh | Answer | KeyReused | KeyRunning
 
 
 @dataclass(frozen=True, slots=True)
-class Keep(Generic[T]):
+class KeptAnswer(Generic[T]):
     """How to keep the answer to a result; `render` is pure, it runs inside the transaction."""
 
     receipt: Receipt
     render: Callable[[T], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Along(Generic[T]):
+    """What else is written of a result: a transaction function."""
+
+    write: Callable[[Tx, T, int], Awaitable[None]]
+
+
+Keep: TypeAlias = KeptAnswer[T] | Along[T]
+"""What is written in the transaction of an effect, beside the effect."""
 
 
 class AnswerBook:
@@ -92,11 +103,17 @@ class AnswerBook:
                 return found
 
     async def keep(self, tx: Tx, keep: Keep[T] | None, result: T, now_ms: int) -> None:
-        """Keep the answer to `result` in this transaction, where a key asks for it."""
-        if keep is None:
-            return
-        sealed = self._seal.close(_pack(keep.render(result)), keep.receipt.place)
-        await idempotency.keep(tx, keep.receipt, sealed, now_ms)
+        """Write what belongs to `result` in this transaction: an answer under a key, or else."""
+        match keep:
+            case None:
+                return
+            case KeptAnswer(receipt, render):
+                sealed = self._seal.close(_pack(render(result)), receipt.place)
+                await idempotency.keep(tx, receipt, sealed, now_ms)
+            case Along(write):
+                await write(tx, result, now_ms)
+            case _:
+                assert_never(keep)
 
     async def release(self, receipt: Receipt) -> None:
         """Free a key whose request had no effect; goes through though the caller is cancelled."""

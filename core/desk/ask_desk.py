@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from core.agents.port import Agent, AgentFault, Message, Model
 from core.books.credentials import Bearer
 from core.books.metering import Ask, Charged, Hold
-from core.desk.answers import Keep
+from core.desk.answers import KeptAnswer
 from core.desk.meter import CALL_S, Meter, explained, tokens_or_estimate
 from core.desk.running import Running
 from core.values import pricing
@@ -57,7 +57,7 @@ class AskDesk:
         *,
         client: str,
         ref: str,
-        keep: Keep[Answered] | None = None,
+        keep: KeptAnswer[Answered] | None = None,
     ) -> Answered:
         """Answer a question, charged at its real cost.
 
@@ -71,7 +71,12 @@ class AskDesk:
         return await self.running.finish(self._answer(question, model, hold, ref, keep))
 
     async def _answer(
-        self, question: Question, model: Model, hold: Hold, ref: str, keep: Keep[Answered] | None
+        self,
+        question: Question,
+        model: Model,
+        hold: Hold,
+        ref: str,
+        keep: KeptAnswer[Answered] | None,
     ) -> Answered:
         messages = [Message("user", question.request)]
         try:
@@ -98,9 +103,9 @@ class AskDesk:
                 balance=charged.balance,
             )
 
-        kept: Keep[Charged] | None = None
+        kept: KeptAnswer[Charged] | None = None
         if keep is not None:
-            kept = Keep(keep.receipt, lambda charged: keep.render(answered(charged)))
+            kept = KeptAnswer(keep.receipt, lambda charged: keep.render(answered(charged)))
         return answered(await self.meter.charge(hold, cost, ref=ref, keep=kept))
 
     def _model(self, question: Question) -> Model:

@@ -17,7 +17,7 @@ from core.agents.port import AgentFault, Relay, Usage
 from core.books.credentials import Bearer
 from core.books.idempotency import Receipt
 from core.books.metering import Charged, Hold
-from core.desk.answers import Answer, AnswerBook, Keep
+from core.desk.answers import Answer, AnswerBook, Keep, KeptAnswer
 from core.desk.chat_events import EventReader, dumped, made_bytes, read_completion, usage_in
 from core.desk.chat_request import ChatRequest
 from core.desk.listeners import Listener, Tape
@@ -121,7 +121,7 @@ class RelayDesk:
                 usage = _usage(told, counts, charged)
                 return render(dumped({**completion, "usage": usage}), charged)
 
-            keep = None if receipt is None else Keep(receipt, answer)
+            keep = None if receipt is None else KeptAnswer(receipt, answer)
             return answer(await self._charge(ride, counts, keep))
         except (AgentFault, TimeoutError) as fault:
             raise explained(fault) from None
@@ -137,7 +137,7 @@ class RelayDesk:
             return render(bytes(tape.events) + _closing(ride, charged), charged)
 
         try:
-            await self._run(ride, tape, Keep(receipt, answer))
+            await self._run(ride, tape, KeptAnswer(receipt, answer))
         finally:
             await self._release(ride)
 

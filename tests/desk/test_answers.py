@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 from core.books import processes, settings
 from core.books.idempotency import KeyReused, KeyRunning, Receipt
 from core.books.processes import ALIVE_MS
-from core.desk.answers import Answer, AnswerBook, Fresh, Keep
+from core.desk.answers import Answer, AnswerBook, Fresh, KeptAnswer
 from core.desk.job_desk import JobOrder
 from core.store.bulletin import Bulletin
 from tests.conftest import Database
@@ -38,7 +38,7 @@ class Book:
 
     async def answer(self, claimed, answer=ANSWER):
         """Do something once, and keep its answer in the same transaction."""
-        await self.store.write(self._effect, Keep(claimed.receipt, lambda _: answer))
+        await self.store.write(self._effect, KeptAnswer(claimed.receipt, lambda _: answer))
 
     async def _effect(self, tx, keep):
         await settings.put(tx, "effect", "done")
@@ -169,7 +169,9 @@ async def test_an_effect_that_fails_keeps_no_answer(book):
     claimed = await book.claim()
 
     with pytest.raises(ZeroDivisionError):
-        await book.store.write(_fail_after, book.answers, Keep(claimed.receipt, lambda _: ANSWER))
+        await book.store.write(
+            _fail_after, book.answers, KeptAnswer(claimed.receipt, lambda _: ANSWER)
+        )
 
     assert await book.claim() == KeyRunning()
     await book.answers.release(claimed.receipt)
@@ -261,7 +263,7 @@ async def world(database: Database) -> AsyncIterator[World]:
 async def test_an_order_under_a_key_opens_one_job(world):
     answers = world.core.desk.answers
     claimed = await answers.claim(ALICE, "k1", PRINT)
-    keep = Keep(claimed.receipt, lambda order: Answer(201, {}, order.job.job_id.encode()))
+    keep = KeptAnswer(claimed.receipt, lambda order: Answer(201, {}, order.job.job_id.encode()))
 
     first = await world.jobs.request_job(JobOrder(REQUEST), client=ALICE, keep=keep)
 
@@ -273,7 +275,7 @@ async def test_a_cancel_under_a_key_is_answered_the_same_again(world):
     answers = world.core.desk.answers
     job, token = await world.order()
     claimed = await answers.claim("token", "k1", PRINT)
-    keep = Keep(claimed.receipt, lambda seen: Answer(200, {}, str(seen.version).encode()))
+    keep = KeptAnswer(claimed.receipt, lambda seen: Answer(200, {}, str(seen.version).encode()))
 
     await world.jobs.cancel_job(job.job_id, token, keep=keep)
 
@@ -285,7 +287,7 @@ async def test_an_order_that_is_refused_leaves_its_key_to_be_released(database):
         await world.order()
         answers = world.core.desk.answers
         claimed = await answers.claim(ALICE, "k1", PRINT)
-        keep = Keep(claimed.receipt, lambda _: ANSWER)
+        keep = KeptAnswer(claimed.receipt, lambda _: ANSWER)
 
         with pytest.raises(Exception, match="open"):
             await world.jobs.request_job(JobOrder(REQUEST), client=ALICE, keep=keep)

@@ -1,0 +1,242 @@
+"""The outbox: what is to be said, committed with the reason to say it, and what stands where.
+
+A letter to a slot takes the place of an unsent one to the same slot, unless that one is news. What
+a letter takes several messages for is remembered message by message.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.books.people import place_of
+from core.store.port import Row, Tx
+from core.values.mail import (
+    Bill,
+    Button,
+    Copy,
+    Letter,
+    Link,
+    Note,
+    Peer,
+    Result,
+)
+from core.values.packed import named, pack, unpack
+
+OUTBOX = "outbox"  # topic: there is something to be sent
+KEEP_MS = 7 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A letter to be sent; `sent_ids` are the messages of it that the channel has already.
+
+    `begun` counts the messages that were begun: one more than sent is one whose fate is unknown.
+    """
+
+    number: int
+    letter: Letter
+    tries: int
+    begun: int
+    sent_ids: tuple[str, ...]
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What stands in a slot."""
+
+    ext_ids: tuple[str, ...]
+    form: str
+    digest: str
+
+
+async def post(tx: Tx, letter: Letter, now_ms: int) -> None:
+    """Have something said."""
+    slot = letter.slot or ""
+    if slot:
+        await tx.run(
+            "DELETE FROM outbox WHERE channel = :channel AND realm = :realm AND uid = :uid"
+            " AND slot = :slot AND state = 'queued' AND is_news = 0 AND begun = 0",
+            **place_of(letter.peer),
+            slot=slot,
+        )
+    await tx.run(
+        "INSERT INTO outbox (number, channel, realm, uid, slot, body, is_news, state, tries, begun,"
+        " sent_ids, not_before_ms, created_at_ms) VALUES ((SELECT COALESCE(MAX(o.number), 0) + 1"
+        " FROM outbox o), :channel, :realm, :uid, :slot, :body, :is_news, 'queued', 0, 0, '',"
+        " :now_ms, :now_ms)",
+        **place_of(letter.peer),
+        slot=slot,
+        body=pack(letter),
+        is_news=int(letter.is_news),
+        now_ms=now_ms,
+    )
+    tx.announce(OUTBOX)
+
+
+async def due(tx: Tx, channel: str, realm: str, *, now_ms: int, limit: int) -> list[Queued]:
+    """The oldest letter of each peer whose time has come, oldest first."""
+    rows = await tx.all(
+        "SELECT o.* FROM outbox o WHERE o.channel = :channel AND o.realm = :realm"
+        " AND o.state = 'queued' AND o.not_before_ms <= :now_ms AND NOT EXISTS (SELECT 1"
+        " FROM outbox b WHERE b.channel = o.channel AND b.realm = o.realm AND b.uid = o.uid"
+        " AND b.state = 'queued' AND b.number < o.number) ORDER BY o.number LIMIT :limit",
+        channel=channel,
+        realm=realm,
+        now_ms=now_ms,
+        limit=limit,
+    )
+    return [_queued(row) for row in rows]
+
+
+async def next_due_ms(tx: Tx, channel: str, realm: str) -> int | None:
+    """When the next letter is to be sent."""
+    row = await tx.one(
+        "SELECT MIN(not_before_ms) AS due_ms FROM outbox"
+        " WHERE channel = :channel AND realm = :realm AND state = 'queued'",
+        channel=channel,
+        realm=realm,
+    )
+    assert row is not None
+    due_ms: int | None = row["due_ms"]
+    return due_ms
+
+
+async def begin(tx: Tx, number: int, begun: int) -> None:
+    """Note, before it is called, that the channel is asked to send the next message."""
+    await tx.run(
+        "UPDATE outbox SET begun = :begun WHERE number = :number", number=number, begun=begun
+    )
+
+
+async def sent_part(tx: Tx, number: int, sent_ids: Sequence[str]) -> None:
+    """Note the messages of a letter that the channel has."""
+    await tx.run(
+        "UPDATE outbox SET sent_ids = :sent_ids, tries = 0 WHERE number = :number",
+        number=number,
+        sent_ids="\n".join(sent_ids),
+    )
+
+
+async def sent(tx: Tx, number: int) -> None:
+    """A letter is said whole; its text is forgotten."""
+    await _close(tx, number, "sent")
+
+
+async def dead(tx: Tx, number: int) -> None:
+    """A letter will never be said."""
+    await _close(tx, number, "dead")
+
+
+async def again(tx: Tx, number: int, *, at_ms: int) -> None:
+    """Try a letter again later."""
+    await tx.run(
+        "UPDATE outbox SET tries = tries + 1, not_before_ms = :at_ms WHERE number = :number",
+        number=number,
+        at_ms=at_ms,
+    )
+
+
+async def park(tx: Tx, peer: Peer) -> None:
+    """Keep everything for a peer until it can be reached again."""
+    await _turn(tx, peer, "queued", "parked")
+
+
+async def unpark(tx: Tx, peer: Peer) -> bool:
+    """Send what was kept; False where nothing was."""
+    return await _turn(tx, peer, "parked", "queued") > 0
+
+
+async def card(tx: Tx, peer: Peer, slot: str) -> Card | None:
+    """What stands in a slot."""
+    row = await tx.one(
+        "SELECT ext_ids, form, digest FROM cards WHERE channel = :channel AND realm = :realm"
+        " AND uid = :uid AND slot = :slot",
+        **place_of(peer),
+        slot=slot,
+    )
+    if row is None:
+        return None
+    return Card(tuple(row["ext_ids"].split("\n")), row["form"], row["digest"])
+
+
+async def show(tx: Tx, peer: Peer, slot: str, shown: Card, now_ms: int) -> None:
+    """Note what stands in a slot now."""
+    await tx.run(
+        "INSERT INTO cards (channel, realm, uid, slot, ext_ids, form, digest, shown_at_ms)"
+        " VALUES (:channel, :realm, :uid, :slot, :ext_ids, :form, :digest, :now_ms)"
+        " ON CONFLICT (channel, realm, uid, slot) DO UPDATE SET ext_ids = :ext_ids, form = :form,"
+        " digest = :digest, shown_at_ms = :now_ms",
+        **place_of(peer),
+        slot=slot,
+        ext_ids="\n".join(shown.ext_ids),
+        form=shown.form,
+        digest=shown.digest,
+        now_ms=now_ms,
+    )
+
+
+async def lose(tx: Tx, peer: Peer, slot: str) -> None:
+    """Nothing stands in a slot any more."""
+    await tx.run(
+        "DELETE FROM cards WHERE channel = :channel AND realm = :realm AND uid = :uid"
+        " AND slot = :slot",
+        **place_of(peer),
+        slot=slot,
+    )
+
+
+async def backlog(tx: Tx, channel: str, realm: str) -> tuple[int, int | None]:
+    """How many letters wait, and since when the oldest does."""
+    row = await tx.one(
+        "SELECT COUNT(*) AS n, MIN(created_at_ms) AS oldest_ms FROM outbox"
+        " WHERE channel = :channel AND realm = :realm AND state = 'queued'",
+        channel=channel,
+        realm=realm,
+    )
+    assert row is not None
+    return int(row["n"]), row["oldest_ms"]
+
+
+async def forget_old(tx: Tx, now_ms: int, limit: int) -> None:
+    """Delete letters that were said long ago."""
+    await tx.run(
+        "DELETE FROM outbox WHERE number IN (SELECT number FROM outbox"
+        " WHERE state IN ('sent', 'dead') AND created_at_ms <= :until_ms"
+        " ORDER BY created_at_ms LIMIT :limit)",
+        until_ms=now_ms - KEEP_MS,
+        limit=limit,
+    )
+
+
+async def _close(tx: Tx, number: int, state: str) -> None:
+    await tx.run(
+        "UPDATE outbox SET state = :state, body = '' WHERE number = :number",
+        number=number,
+        state=state,
+    )
+
+
+async def _turn(tx: Tx, peer: Peer, before: str, after: str) -> int:
+    changed = await tx.run(
+        "UPDATE outbox SET state = :after WHERE channel = :channel AND realm = :realm"
+        " AND uid = :uid AND state = :before",
+        **place_of(peer),
+        before=before,
+        after=after,
+    )
+    tx.announce(OUTBOX)
+    return changed
+
+
+_CLASSES = named(Letter, Peer, Note, Bill, Result, Button, Link, Copy)
+
+
+def _queued(row: Row) -> Queued:
+    return Queued(
+        number=row["number"],
+        letter=unpack(row["body"], _CLASSES),
+        tries=row["tries"],
+        begun=row["begun"],
+        sent_ids=tuple(row["sent_ids"].split("\n")) if row["sent_ids"] else (),
+        created_at_ms=row["created_at_ms"],
+    )
