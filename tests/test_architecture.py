@@ -30,7 +30,7 @@ HOMES = {
     "pymacaroons": {"core/values/tokens.py"},
     "openai": {"core/agents/openai_sdk.py"},
     "telegram": {"bots/telegram.py"},
-    "pynostr": {"bots/nostr.py"},
+    "pynostr": {"bots/pynostr_keys.py"},
 }
 
 MAY_CATCH_ALL = {"core/loops/supervisor.py", "core/loops/worker.py", "api/edge.py"}
