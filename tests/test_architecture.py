@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 # From the ground up; a file imports from its own row and from those above it in this list only.
 ROWS = (
     ("core/values", "core/version"),
-    ("core/store", "core/config", "core/data_folder", "core/logs"),
+    ("core/store", "core/config", "core/data_folder", "core/logs", "core/net"),
     ("core/wallets", "core/agents"),
     ("core/books",),
     ("core/loops",),

@@ -13,13 +13,14 @@ from typing import Any
 
 import structlog
 
+from core.net import Names, SystemNames
 from core.values import bolt11
 from core.values.bolt11 import Bolt11Error, Network
 from core.values.clock import Clock
 from core.values.destinations import Endpoint, ToAddress, ToInvoice, check_invoice, endpoint_of
 from core.values.errors import InvalidRequest
 from core.values.money import Msat
-from core.wallets.lnurl_http import LnurlHttp, Names, NoAnswer, SystemNames
+from core.wallets.lnurl_http import LnurlHttp, NoAnswer
 
 log = structlog.get_logger(__name__)
 

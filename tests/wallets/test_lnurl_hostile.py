@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import pytest
 from aiohttp import web
 
+from core.net import is_public
 from core.values.bolt11 import decode
-from core.wallets.lnurl_http import is_public
 from tests.simulator.receiver import SimulatedReceiver
 from tests.wallets.lnurl_world import PRICE, ScriptedNames, World, lnurl_world
 
