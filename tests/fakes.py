@@ -15,7 +15,7 @@ from typing import Any
 from core.agents.port import Delta, Usage, Verdict
 from core.values.errors import WalletUnavailable
 from core.values.money import Msat
-from core.wallets.port import NotPaid, Paid, Settlement, Unknown, WalletInvoice
+from core.wallets.port import Movement, NotPaid, Paid, Settlement, Unknown, WalletInvoice
 
 PATIENCE_S = 30.0
 
@@ -57,6 +57,8 @@ class FakeWallet:
         self._clock = clock
         self._paid: dict[str, Msat] = {}
         self._made: dict[str, WalletInvoice] = {}
+        self.listed: list[Movement] = []
+        self.holds_msat: int | None = None  # None: what customers have paid
         self._told: list[Settlement | Exception | None] = [None]
         self._news = asyncio.Event()
 
@@ -118,6 +120,11 @@ class FakeWallet:
             news = self._news
             await news.wait()
 
+    async def movements(self, *, since_ms):
+        if self.is_down:
+            raise WalletUnavailable("down, says the test")
+        return [moved for moved in self.listed if moved.at_ms >= since_ms]
+
     def watch(self, payment_hashes) -> None:
         for payment_hash in payment_hashes:
             self.journal.write(("watch", payment_hash))
@@ -125,6 +132,8 @@ class FakeWallet:
     async def balance(self) -> Msat:
         if self.is_down:
             raise WalletUnavailable("down, says the test")
+        if self.holds_msat is not None:
+            return Msat(self.holds_msat)
         return Msat(sum(self._paid.values()))
 
     async def aclose(self) -> None:

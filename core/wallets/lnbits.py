@@ -19,9 +19,18 @@ from core.values.errors import WalletUnavailable
 from core.values.money import MSAT_PER_SAT, Msat
 from core.wallets.lnbits_feed import Hints, LnbitsFeed
 from core.wallets.lnbits_http import Answer, LnbitsHttp, LnbitsTurns, NoAnswer, Reply
+from core.wallets.lnbits_list import list_movements
 from core.wallets.lnbits_looks import LnbitsLooks
 from core.wallets.lnbits_rows import read_balance
-from core.wallets.port import LookUp, NotPaid, Paid, Settlement, Unknown, WalletInvoice
+from core.wallets.port import (
+    LookUp,
+    Movement,
+    NotPaid,
+    Paid,
+    Settlement,
+    Unknown,
+    WalletInvoice,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +108,10 @@ class LnbitsWallet:
             since_ms=self._since_ms,
         )
         return feed.hear()
+
+    async def movements(self, *, since_ms: int) -> Sequence[Movement]:
+        """LNbits' own list, in and out; the invoice key may read all of it."""
+        return await list_movements(self._http, since_ms)
 
     def watch(self, payment_hashes: Sequence[str]) -> None:
         """Look these up soon, while somebody listens to `settlements`."""

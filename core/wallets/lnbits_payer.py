@@ -132,7 +132,7 @@ class _FeeReserve(BaseModel):
 
 
 class _Payment(Row):
-    fee: StrictInt
+    fee: StrictInt  # not left out here: it is what the payout has cost
 
     def is_of(self, payment_hash: str) -> bool:
         """Whether this is the outgoing payment of that hash, and not the incoming one."""

@@ -27,7 +27,7 @@ from pydantic import AfterValidator, BaseModel, StrictBool, StrictInt, TypeAdapt
 from core.values.errors import WalletUnavailable
 from core.values.money import Msat
 from core.wallets.lnbits_http import Answer, NoAnswer, Reply
-from core.wallets.port import NotPaid, Settlement, Unknown
+from core.wallets.port import Movement, NotPaid, Settlement, Unknown
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -54,11 +54,12 @@ _Moment = Annotated[datetime, AfterValidator(_in_utc)]
 
 
 class Row(BaseModel):
-    """One payment in LNbits' words. `amount` is msat, negative for one that went out."""
+    """One payment in LNbits' words, in msat; what went out is negative, and every fee."""
 
     payment_hash: str
     bolt11: str | None = None
     amount: StrictInt
+    fee: StrictInt = 0
     status: str
     preimage: str | None = None
     expiry: _Moment | None = None
@@ -79,8 +80,26 @@ class Row(BaseModel):
             amount=Msat(self.amount),
             preimage=self.true_preimage(),
             settled_at_ms=self.updated_at_ms,
-            extra={k: v for k, v in (self.extra or {}).items() if isinstance(v, str)},
+            extra=self.marks(),
         )
+
+    def movement(self) -> Movement | None:
+        """The settled payment, in or out, that this is, if it is one."""
+        if self.status != "success" or not self.amount or not is_payment_hash(self.payment_hash):
+            return None
+        return Movement(
+            direction="in" if self.amount > 0 else "out",
+            payment_hash=self.payment_hash,
+            bolt11=self.bolt11 or "",
+            amount=Msat(abs(self.amount)),
+            fee=Msat(abs(self.fee)),
+            at_ms=self.updated_at_ms,
+            extra=self.marks(),
+        )
+
+    def marks(self) -> dict[str, str]:
+        """What `extra` says in words; LNbits and its extensions add other things."""
+        return {k: v for k, v in (self.extra or {}).items() if isinstance(v, str)}
 
     def true_preimage(self) -> str | None:
         """The preimage, if it is shown and is the one of the hash."""

@@ -6,7 +6,7 @@ wallet that is down, slow or confused has said nothing about the money.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from core.values.money import Msat
 
@@ -52,6 +52,19 @@ class Settlement:
     amount: Msat
     preimage: str | None
     settled_at_ms: int
+    extra: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One settled payment in the wallet's own list, in or out; `fee` is what routing has cost."""
+
+    direction: Literal["in", "out"]
+    payment_hash: str
+    bolt11: str
+    amount: Msat
+    fee: Msat
+    at_ms: int
     extra: Mapping[str, str]
 
 
@@ -146,6 +159,13 @@ class Wallet(Protocol):
         May repeat and may reorder; the books count each hash once. Yields None whenever a round of
         catching up has ended, so that a listener can tell silence from deafness. Faults of the
         wallet are logged and outlived inside.
+        """
+        ...
+
+    async def movements(self, *, since_ms: int) -> Sequence[Movement]:
+        """All that came in and went out since then, and perhaps some of before, oldest first.
+
+        Raises WalletUnavailable where the list is not whole.
         """
         ...
 

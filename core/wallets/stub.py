@@ -24,7 +24,15 @@ from core.values.clock import Clock
 from core.values.errors import NotFound, WalletUnavailable
 from core.values.keys import SECRET_BYTES, derive, parse_secret
 from core.values.money import MSAT_PER_SAT, Msat, from_sats
-from core.wallets.port import LookUp, NotPaid, Paid, Settlement, Unknown, WalletInvoice
+from core.wallets.port import (
+    LookUp,
+    Movement,
+    NotPaid,
+    Paid,
+    Settlement,
+    Unknown,
+    WalletInvoice,
+)
 from core.wallets.stub_journal import StubJournal
 
 log = structlog.get_logger(__name__)
@@ -105,6 +113,10 @@ class StubWallet:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_ROUND_S):
                     await news.wait()
+
+    async def movements(self, *, since_ms: int) -> Sequence[Movement]:
+        """What customers have paid since then, and all that was ever paid out."""
+        return self.journal.movements(since_ms)
 
     def watch(self, payment_hashes: Sequence[str]) -> None:
         """Look for payments now."""

@@ -6,12 +6,14 @@ take a write, which a wallet for development may cost. Other processes may use t
 """
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from core.values.errors import WalletUnavailable
 from core.values.money import Msat
+from core.wallets.port import Movement
 
 _FILE = "stub-wallet.db"
 
@@ -91,6 +93,31 @@ class StubJournal:
                        FROM payouts WHERE failure IS NULL) AS msat"""
         )
         return Msat(rows[0]["msat"])
+
+    def movements(self, since_ms: int) -> list[Movement]:
+        """Payments of customers since then, in their order, then all payouts: they have no time."""
+        rows = self.run(
+            """SELECT 'in' AS direction, payment_hash, bolt11, amount_msat, 0 AS fee_msat,
+                      settled_at_ms AS at_ms, extra
+               FROM (SELECT * FROM settlements ORDER BY number) JOIN invoices USING (payment_hash)
+               WHERE settled_at_ms >= :since_ms
+               UNION ALL
+               SELECT 'out', p.payment_hash, i.bolt11, p.amount_msat, p.fee_msat, 0, p.extra
+               FROM payouts p JOIN invoices i USING (payment_hash) WHERE p.failure IS NULL""",
+            since_ms=since_ms,
+        )
+        return [
+            Movement(
+                direction=row["direction"],
+                payment_hash=row["payment_hash"],
+                bolt11=row["bolt11"],
+                amount=Msat(row["amount_msat"]),
+                fee=Msat(row["fee_msat"]),
+                at_ms=row["at_ms"],
+                extra=json.loads(row["extra"]),
+            )
+            for row in rows
+        ]
 
     def close(self) -> None:
         """Close the file."""

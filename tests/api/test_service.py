@@ -8,7 +8,7 @@ from core.app import webhook_secret
 from core.data_folder import make_secret
 from core.values.clock import SystemClock
 from core.values.money import Msat
-from core.wallets.port import LookUp, Settlement, Unknown, WalletInvoice
+from core.wallets.port import LookUp, Movement, Settlement, Unknown, WalletInvoice
 from tests.api.actors import MoodyWallet
 from tests.api.conftest import eventually
 
@@ -32,6 +32,9 @@ class ForeignWallet:
         for settlement in nothing:
             yield settlement
         await SystemClock().sleep(3600)
+
+    async def movements(self, *, since_ms: int) -> list[Movement]:  # noqa: ARG002
+        return []
 
     def watch(self, payment_hashes) -> None:
         self.watched.extend(payment_hashes)

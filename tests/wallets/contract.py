@@ -138,6 +138,28 @@ async def a_listener_is_told_when_it_has_caught_up(world: World) -> None:
         await caught_up(heard)
 
 
+async def what_came_in_is_listed_with_its_marks(world: World) -> None:
+    paid, unpaid = await make(world, sats=45), await make(world)
+    await world.pay(paid)
+
+    listed = await world.wallet.movements(since_ms=0)
+
+    [moved] = [one for one in listed if one.payment_hash == paid.payment_hash]
+    assert (moved.direction, moved.amount, moved.fee) == ("in", from_sats(45), 0)
+    assert moved.bolt11 == paid.bolt11
+    assert (moved.extra["kind"], moved.extra["job"]) == ("test", "job_1")
+    assert unpaid.payment_hash not in {one.payment_hash for one in listed}
+
+
+async def what_came_in_long_ago_is_not_listed_again(world: World) -> None:
+    paid = await make(world)
+    await world.pay(paid)
+
+    listed = await world.wallet.movements(since_ms=int(time.time() * 1000) + 3_600_000)
+
+    assert [one for one in listed if one.direction == "in"] == []
+
+
 FACTS: tuple[Callable[[World], Awaitable[None]], ...] = (
     an_invoice_says_what_was_asked,
     every_invoice_has_a_hash_of_its_own,
@@ -150,6 +172,8 @@ FACTS: tuple[Callable[[World], Awaitable[None]], ...] = (
     a_payment_made_while_nobody_listened_is_caught_up,
     all_of_many_payments_are_heard,
     a_listener_is_told_when_it_has_caught_up,
+    what_came_in_is_listed_with_its_marks,
+    what_came_in_long_ago_is_not_listed_again,
 )
 
 
