@@ -24,6 +24,7 @@ class Quote:
     input_tokens: int
     output_tokens: int
     expires_at_ms: int
+    summary: str = ""  # what will be delivered, in the agent's words
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +223,14 @@ async def keep_quote(tx: Tx, job: Record, quote: Quote, reason: str, wait_until_
     return await _fenced(
         tx,
         "UPDATE jobs SET price_sats = :price_sats, quote_input_tokens = :input_tokens,"
-        " quote_output_tokens = :output_tokens, reason = :reason,"
+        " quote_output_tokens = :output_tokens, reason = :reason, summary = :summary,"
         " wait_until_ms = :wait_until_ms" + _FENCE + " AND state = 'evaluating'",
         job,
         price_sats=quote.price_sats,
         input_tokens=quote.input_tokens,
         output_tokens=quote.output_tokens,
         reason=reason,
+        summary=quote.summary,
         wait_until_ms=wait_until_ms,
     )
 
@@ -348,7 +350,8 @@ async def past_retention(tx: Tx, ended_before_ms: int, limit: int) -> list[str]:
 async def forget_texts(tx: Tx, job_id: str) -> None:
     """Delete what the customer wrote and got; ids, amounts and debts stay."""
     await tx.run(
-        "UPDATE jobs SET request = NULL, result = NULL, reason = NULL, metadata = NULL"
+        "UPDATE jobs SET request = NULL, result = NULL, reason = NULL, metadata = NULL,"
+        " summary = NULL"
         " WHERE job_id = :job_id",
         job_id=job_id,
     )

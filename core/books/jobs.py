@@ -152,6 +152,7 @@ def _quote(row: Row) -> Quote | None:
         row["quote_input_tokens"],
         row["quote_output_tokens"],
         row["quote_expires_at_ms"],
+        row["summary"] or "",
     )
 
 

@@ -226,8 +226,15 @@ class SessionDesk:
         order: TokenOrder,
         keep: Keep[MintedToken] | None,
     ) -> MintedToken:
+        minted = await self.mint_in(tx, session_id, bearer, order)
+        await self.answers.keep(tx, keep, minted, self.clock.now_ms())
+        return minted
+
+    async def mint_in(
+        self, tx: Tx, session_id: str, bearer: Bearer, order: TokenOrder
+    ) -> MintedToken:
+        """As `make_token`, as a part of this transaction."""
         own_id = await own(tx, session_id, bearer, "manage")
-        now_ms = self.clock.now_ms()
         parent = bearer.token
         is_root = order.is_root and parent.caveats.count == 0
         caveats = parent.caveats.texts if is_root else (*parent.caveats.texts, *_caveats(order))
@@ -242,11 +249,9 @@ class SessionDesk:
             label=order.label,
             caveats=caveats,
             inherited_count=parent.caveats.count,
-            now_ms=now_ms,
+            now_ms=self.clock.now_ms(),
         )
-        minted = MintedToken(name, macaroon)
-        await self.answers.keep(tx, keep, minted, now_ms)
-        return minted
+        return MintedToken(name, macaroon)
 
     def _deposit(self, amount_sats: int) -> Msat:
         least, most = self.terms.min_deposit_sats, self.terms.max_deposit_sats

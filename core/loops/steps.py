@@ -87,7 +87,7 @@ class Steps:
         if verdict.decision == "reject":
             await self._reject(job, storable(verdict.reason))
             return
-        quote = self._quote(job, model, verdict.estimated_output_tokens)
+        quote = self._quote(job, model, verdict)
         # A session's job above its maximum waits for accept instead.
         is_one_off = job.session_id is None
         if is_one_off and quote.price_sats > (job.max_price_sats or quote.price_sats):
@@ -204,13 +204,16 @@ class Steps:
         at_ms = self.clock.now_ms() + int(delay_s * 1000)
         await self.store.write(job_rows.retry_at, job, at_ms)
 
-    def _quote(self, job: Record, model: Model, estimate: int) -> Quote:
+    def _quote(self, job: Record, model: Model, verdict: Verdict) -> Quote:
         input_tokens = pricing.estimated_tokens(job.request)
-        output_tokens = pricing.clamp_estimate(estimate, model.max_output_tokens)
+        output_tokens = pricing.clamp_estimate(
+            verdict.estimated_output_tokens, model.max_output_tokens
+        )
         price = pricing.price_sats(
             self.pricing, model.prices, input_tokens=input_tokens, output_tokens=output_tokens
         )
-        return Quote(price, input_tokens, output_tokens, expires_at_ms=0)
+        summary = storable(verdict.summary)
+        return Quote(price, input_tokens, output_tokens, expires_at_ms=0, summary=summary)
 
 
 def _used(request: str, text: str, reported: Usage) -> TokensUsed:

@@ -148,3 +148,6 @@ CREATE TABLE posts (
   owner TEXT NOT NULL,
   until_ms INTEGER NOT NULL
 ) STRICT;
+
+-- jobs.py: what the agent says that it will deliver.
+ALTER TABLE jobs ADD COLUMN summary TEXT;

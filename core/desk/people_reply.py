@@ -1,0 +1,251 @@
+"""What an answer to a person changes in the books, beside what is said: plain values.
+
+The conversation decides; the desk writes all of it in one transaction with the closing of the mail
+that it answers.
+"""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from core.books import inbox, invoices, outbox, people, requests, talks
+from core.books.requests import PersonBill, Request
+from core.books.talks import Prompt, Turn
+from core.store.port import Tx
+from core.values.mail import Letter, Peer
+from core.wallets.port import WalletInvoice
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """The person chose a language."""
+
+    lang: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimit:
+    """Work up to this price starts without asking; 0 asks."""
+
+    sats: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChat:
+    """What the person writes is talk from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseChat:
+    """What the person writes is a request from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToldLow:
+    """The person knows that the balance is low; told again after money came."""
+
+    told: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddRequest:
+    """The person asked for something."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class DropRequest:
+    """A request that was not paid has ended."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class NewCard:
+    """A request's card is drawn anew: its old buttons have no effect."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class PayOnce:
+    """Check and work of a request are paid together."""
+
+    request: Request
+    sats: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The person knows this state of a request's job."""
+
+    request: Request
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """An invoice is shown."""
+
+    made: WalletInvoice
+    bill: PersonBill
+
+
+@dataclass(frozen=True, slots=True)
+class PaidBill:
+    """An invoice was paid."""
+
+    payment_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question is open with a peer."""
+
+    peer: Peer
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """No question is open with a peer any more."""
+
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Remind:
+    """The conversation is to be told of this at that time."""
+
+    kind: str
+    ref: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Something was said in the chat."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTalk:
+    """What was said is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTexts:
+    """What was asked for is forgotten, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A peer cannot be written to (0), or can be again (1)."""
+
+    peer: Peer
+    is_reachable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A person is served no more (1), or again (0)."""
+
+    session_id: str
+    is_blocked: int
+
+
+Effect = (
+    Speak
+    | SetLimit
+    | OpenChat
+    | CloseChat
+    | ToldLow
+    | AddRequest
+    | DropRequest
+    | NewCard
+    | PayOnce
+    | Told
+    | Billed
+    | PaidBill
+    | Ask
+    | Answered
+    | Remind
+    | Say
+    | ForgetTalk
+    | ForgetTexts
+    | Reach
+    | Block
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is said, and what changes."""
+
+    letters: tuple[Letter, ...] = ()
+    effects: tuple[Effect, ...] = ()
+
+    def __add__(self, other: "Reply") -> "Reply":
+        """Both, this one first."""
+        return Reply(self.letters + other.letters, self.effects + other.effects)
+
+
+async def write(tx: Tx, session_id: str, reply: Reply, now_ms: int) -> None:
+    """Write a reply to a person."""
+    for effect in reply.effects:
+        await _write(tx, session_id, effect, now_ms)
+    for letter in reply.letters:
+        await outbox.post(tx, letter, now_ms)
+
+
+async def _write(tx: Tx, session_id: str, effect: Effect, now_ms: int) -> None:  # noqa: C901, PLR0912 - one line a case
+    match effect:
+        case Speak(lang):
+            await people.speak(tx, session_id, lang)
+        case SetLimit(sats):
+            await people.limit(tx, session_id, sats)
+        case OpenChat():
+            await people.open_chat(tx, session_id)
+        case CloseChat():
+            await people.close_chat(tx, session_id)
+        case ToldLow(told):
+            await people.tell_low(tx, session_id, told)
+        case AddRequest(request):
+            await requests.add(tx, request)
+        case DropRequest(request):
+            await requests.drop(tx, request)
+        case NewCard(request):
+            await requests.new_card(tx, request)
+        case PayOnce(request, sats):
+            await requests.pay_once(tx, request, sats)
+        case Told(request, state):
+            await requests.tell(tx, request, state)
+        case Billed(made, bill):
+            invoice = invoices.fresh(made, session_id, "topup", now_ms)
+            await invoices.add(tx, invoice, client=session_id)
+            await requests.add_bill(tx, bill)
+        case PaidBill(payment_hash):
+            await requests.pay_bill(tx, payment_hash)
+        case Ask(peer, prompt):
+            await talks.ask(tx, peer, prompt)
+        case Answered(peer):
+            await talks.close(tx, peer)
+        case Remind(kind, ref, at_ms):
+            await inbox.remind(tx, session_id, kind, ref, at_ms=at_ms)
+        case Say(turn):
+            await talks.say(tx, session_id, turn, now_ms)
+        case ForgetTalk():
+            await talks.forget(tx, session_id)
+        case ForgetTexts():
+            await requests.forget_texts(tx, session_id)
+        case Reach(peer, is_reachable):
+            await people.reach(tx, peer, is_reachable)
+            if is_reachable:
+                await outbox.unpark(tx, peer)
+            else:
+                await outbox.park(tx, peer)
+        case Block(blocked_id, is_blocked):
+            await people.block(tx, blocked_id, is_blocked)
+        case _:
+            assert_never(effect)
