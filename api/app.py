@@ -78,7 +78,13 @@ def public_routes(
     """Everything that this server answers to customers."""
     desk, public_url = core.desk, config.server.public_url
     info = info_of(config, list(bots))
-    jobs = JobRoutes(desk=desk.jobs, clock=desk.clock, stopping=stopping, public_url=public_url)
+    jobs = JobRoutes(
+        desk=desk.jobs,
+        clock=desk.clock,
+        stopping=stopping,
+        public_url=public_url,
+        pay_url=desk.pay_url,
+    )
     routes = [
         *jobs.table(),
         *SessionRoutes(desk).table(),
@@ -111,6 +117,7 @@ def public_app(
         trusted_proxies=config.server.trusted_proxies,
         cors_origins=config.server.cors_origins,
         turnstile=Turnstile(quota) if quota else None,
+        pay_url=core.desk.pay_url,
     )
     edge.install(app)
     Pipeline(core.desk.identify, core.desk.answers).mount(app, routes)

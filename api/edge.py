@@ -21,6 +21,7 @@ from api.problems import INTERNAL, Refusal, problem_of, problem_of_http, respond
 from api.rate import Allowance, Turnstile
 from core.desk.till import PaymentRequired
 from core.values.errors import BoltworkError, ModelFailed, RateLimited, Unavailable
+from core.values.pay_links import PayUrl, no_pay_url
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 CLIENT: Final = web.RequestKey("client", str)
@@ -52,6 +53,7 @@ class Edge:
     trusted_proxies: Sequence[Network] = ()
     cors_origins: Sequence[str] = ()
     turnstile: Turnstile | None = None
+    pay_url: PayUrl = no_pay_url
 
     def install(self, app: web.Application) -> None:
         """Put this edge around every route of `app`."""
@@ -82,7 +84,7 @@ class Edge:
         except Refusal as refusal:
             problem = refusal.problem
         except PaymentRequired as demand:
-            problem = payment_problem(demand)
+            problem = payment_problem(demand, pay_url=self.pay_url)
         except BoltworkError as error:
             if isinstance(error, Unavailable | ModelFailed):
                 log.warning("cannot serve now", code=error.code, reason=error.reason)

@@ -15,6 +15,7 @@ from api.views import delta_view, job_view
 from core.books.jobs import Job
 from core.loops.live import WorkDelta
 from core.values.clock import Clock
+from core.values.pay_links import PayUrl
 
 KEEP_ALIVE_S: Final = 15.0
 WRITE_S: Final = 30.0  # who does not take a piece in this time is not waited for
@@ -27,6 +28,7 @@ async def send_changes(
     changes: AsyncGenerator[Change, None],
     *,
     clock: Clock,
+    pay_url: PayUrl,
     stopping: asyncio.Event,
     keep_alive_s: float = KEEP_ALIVE_S,
 ) -> web.StreamResponse:
@@ -51,7 +53,7 @@ async def send_changes(
             if change.done():
                 if (changed := change.result()) is None:
                     break
-                await _write(response, _event(changed, clock))
+                await _write(response, _event(changed, clock, pay_url))
                 change = asyncio.ensure_future(anext(changes, None))
             elif not stop.done():
                 await _write(response, b": keep-alive\n\n")
@@ -63,10 +65,10 @@ async def send_changes(
     return response
 
 
-def _event(change: Change, clock: Clock) -> bytes:
+def _event(change: Change, clock: Clock, pay_url: PayUrl) -> bytes:
     match change:
         case Job():
-            data = job_view(change, clock.now_ms()).to_json()
+            data = job_view(change, clock.now_ms(), pay_url=pay_url).to_json()
             return b"event: job\nid: %d\ndata: %s\n\n" % (change.version, data)
         case WorkDelta():
             return b"event: delta\ndata: %s\n\n" % delta_view(change).to_json()

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from api import models
 from api.events import send_changes
+from api.patience import unless_stopped
 from api.route import EVENTS, AnyRoute, Auth, Call, Reply, Route, answer
 from api.views import invoice_view, job_view
 from core.books.invoices import Invoice
@@ -18,6 +20,7 @@ from core.desk.answers import Answer
 from core.desk.job_desk import JobDesk, JobOrder, OpenedJob
 from core.values.clock import Clock
 from core.values.errors import InvalidRequest
+from core.values.pay_links import PayUrl
 from core.values.tokens import to_bearer
 
 _EVENT_ID: Final = re.compile(r"[0-9]{1,15}")
@@ -32,6 +35,7 @@ class JobRoutes:
     clock: Clock
     stopping: asyncio.Event
     public_url: str
+    pay_url: PayUrl
 
     def table(self) -> list[AnyRoute]:
         """All of them."""
@@ -119,7 +123,7 @@ class JobRoutes:
         query = call.query()
         if query.wait:
             job = await self._changed(job_id, query)
-        return _job(job, now_ms=self.clock.now_ms())
+        return self._rendering()(job)
 
     async def follow(self, call: Call[None, None]) -> web.StreamResponse:
         """Stream a job's changes."""
@@ -131,6 +135,7 @@ class JobRoutes:
             call.request,
             changes,
             clock=self.clock,
+            pay_url=self.pay_url,
             stopping=self.stopping,
         )
 
@@ -139,7 +144,7 @@ class JobRoutes:
         job_id = call.path_id("jobId", "job")
         await self.desk.own_job(job_id, call.needed_bearer)
         call.body()
-        render = partial(_invoice, now_ms=self.clock.now_ms())
+        render = partial(_invoice, now_ms=self.clock.now_ms(), pay_url=self.pay_url)
         invoice = await self.desk.renew_invoice(
             job_id, call.needed_bearer, client=call.client, keep=call.keep(render)
         )
@@ -150,40 +155,37 @@ class JobRoutes:
         job_id = call.path_id("jobId", "job")
         await self.desk.own_job(job_id, call.needed_bearer)
         call.body()
-        render = partial(_job, now_ms=self.clock.now_ms())
+        render = self._rendering()
         return render(
             await self.desk.cancel_job(job_id, call.needed_bearer, keep=call.keep(render))
         )
 
     async def _changed(self, job_id: str, query: models.JobWait) -> Job:
-        waiting = asyncio.ensure_future(
-            self.desk.wait_job(job_id, not_state=query.state, wait_s=query.wait)
-        )
-        stop = asyncio.ensure_future(self.stopping.wait())
-        try:
-            await asyncio.wait([waiting, stop], return_when=asyncio.FIRST_COMPLETED)
-            return await (waiting if waiting.done() else self.desk.job(job_id))
-        finally:
-            waiting.cancel()
-            stop.cancel()
+        waiting = self.desk.wait_job(job_id, not_state=query.state, wait_s=query.wait)
+        changed = await unless_stopped(waiting, self.stopping)
+        return await self.desk.job(job_id) if changed is None else changed
+
+    def _rendering(self) -> Callable[[Job], Answer]:
+        return partial(_job, now_ms=self.clock.now_ms(), pay_url=self.pay_url)
 
     def _opened(self, opened: OpenedJob, now_ms: int) -> Answer:
         job, invoice = opened.job, opened.job.eval_invoice
+        view = None if invoice is None else invoice_view(invoice, now_ms, pay_url=self.pay_url)
         body = models.JobOpened(
             job_id=job.job_id,
             job_token=to_bearer(opened.token),
             state=job.state,
-            eval_invoice=None if invoice is None else invoice_view(invoice, now_ms),
+            eval_invoice=view,
         )
         return answer(body, 201, Location=f"{self.public_url}/jobs/{job.job_id}")
 
 
-def _invoice(invoice: Invoice, now_ms: int) -> Answer:
-    return answer(invoice_view(invoice, now_ms), 201)
+def _invoice(invoice: Invoice, *, now_ms: int, pay_url: PayUrl) -> Answer:
+    return answer(invoice_view(invoice, now_ms, pay_url=pay_url), 201)
 
 
-def _job(job: Job, now_ms: int) -> Answer:
-    return answer(job_view(job, now_ms))
+def _job(job: Job, *, now_ms: int, pay_url: PayUrl) -> Answer:
+    return answer(job_view(job, now_ms, pay_url=pay_url))
 
 
 _MAKES_INVOICE: Final = (

@@ -8,16 +8,17 @@ expressions want `macaroon` and `invoice` first, one space after the comma; the 
 from api.problems import Problem
 from api.views import invoice_view
 from core.desk.till import Challenge, PaymentRequired
+from core.values.pay_links import PayUrl
 from core.values.tokens import to_l402
 
 
-def payment_problem(demand: PaymentRequired) -> Problem:
+def payment_problem(demand: PaymentRequired, *, pay_url: PayUrl) -> Problem:
     """The problem that paying cures."""
     shortage, payment = demand.shortage, demand.payment
     members: dict[str, object] = {"payment": None}
     if payment is not None:
         # The till hands out only what lives on, so no clock is asked whether it is open.
-        view = invoice_view(payment, now_ms=payment.created_at_ms)
+        view = invoice_view(payment, now_ms=payment.created_at_ms, pay_url=pay_url)
         members["payment"] = view.model_dump(mode="json")
     if shortage is not None:
         members |= {"balanceMsat": shortage.balance, "neededMsat": shortage.needed}

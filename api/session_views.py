@@ -17,14 +17,17 @@ from core.desk.session_desk import TokenOrder
 from core.values.clock import rfc3339, unix_s
 from core.values.errors import InvalidRequest
 from core.values.ids import Kind, id_from_bytes, is_id
+from core.values.pay_links import PayUrl
 
 _NUMBER = re.compile("[0-9]{1,17}")
 
 
-def session_view(session: Session, now_ms: int) -> models.Session:
+def session_view(session: Session, now_ms: int, *, pay_url: PayUrl) -> models.Session:
     """A session as its customer sees it."""
     assert session.state != "ended", "nobody has a credential for a session that has ended"
-    waited_for = [invoice_view(invoice, now_ms) for invoice in session.open_invoices]
+    waited_for = [
+        invoice_view(invoice, now_ms, pay_url=pay_url) for invoice in session.open_invoices
+    ]
     return models.Session(
         session_id=session.session_id,
         state=session.state,
@@ -48,12 +51,13 @@ def entries_view(session_id: str, entries: Sequence[Entry], limit: int) -> model
     )
 
 
-def jobs_view(jobs: Sequence[Job], limit: int, now_ms: int) -> models.JobPage:
+def jobs_view(jobs: Sequence[Job], limit: int, *, now_ms: int, pay_url: PayUrl) -> models.JobPage:
     """A page of jobs; `jobs` may hold one more than `limit`."""
     shown = jobs[:limit]
     more = len(jobs) > limit
     last = to_cursor(f"{shown[-1].created_at_ms} {shown[-1].job_id}") if more else None
-    return models.JobPage(items=[job_view(job, now_ms) for job in shown], next_cursor=last)
+    items = [job_view(job, now_ms, pay_url=pay_url) for job in shown]
+    return models.JobPage(items=items, next_cursor=last)
 
 
 def refunds_view(

@@ -1,5 +1,6 @@
 """Sessions over HTTP: fill a balance, look at it, hand on weaker tokens, buy jobs from it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -26,6 +27,7 @@ from core.desk.ask_desk import Answered, Question
 from core.desk.front_desk import Desk
 from core.desk.job_desk import JobOrder
 from core.desk.session_desk import MintedToken, OpenedSession
+from core.values.pay_links import PayUrl
 from core.values.tokens import to_bearer
 
 _TAG: Final = "Sessions"
@@ -206,7 +208,7 @@ class SessionRoutes:
 
     async def open(self, call: Call[models.Amount, None]) -> Answer:
         """Open a session."""
-        render = partial(_opened, now_ms=self._now_ms())
+        render = partial(_opened, now_ms=self._now_ms(), pay_url=self.desk.pay_url)
         opened = await self.desk.sessions.open_session(
             call.body().amount_sats, client=call.client, keep=call.keep(render)
         )
@@ -215,18 +217,18 @@ class SessionRoutes:
     async def read(self, call: Call[None, None]) -> Answer:
         """Show a session."""
         session = await self.desk.sessions.session(_session(call), call.needed_bearer)
-        return _shown(session, self._now_ms())
+        return self._shown(session)
 
     async def close(self, call: Call[None, None]) -> Answer:
         """Close a session."""
         session = await self.desk.sessions.close_session(_session(call), call.needed_bearer)
-        return _shown(session, self._now_ms())
+        return self._shown(session)
 
     async def top_up(self, call: Call[models.Amount, None]) -> Answer:
         """Make an invoice that fills the session."""
         session_id, bearer = _session(call), call.needed_bearer
         await self.desk.sessions.check(session_id, bearer, "topup")
-        render = partial(_topped_up, now_ms=self._now_ms())
+        render = partial(_topped_up, now_ms=self._now_ms(), pay_url=self.desk.pay_url)
         invoice = await self.desk.sessions.top_up(
             session_id,
             bearer,
@@ -269,7 +271,7 @@ class SessionRoutes:
         await self.desk.sessions.check(session_id, bearer, "spend")
         fields = call.body()
         order = JobOrder(fields.request, fields.max_price_sats, fields.metadata)
-        render = partial(_job, status=201, now_ms=self._now_ms())
+        render = self._rendering(201)
         job = await self.desk.session_jobs.request_job(
             session_id, bearer, order, client=call.client, keep=call.keep(render)
         )
@@ -283,14 +285,14 @@ class SessionRoutes:
         jobs = await self.desk.session_jobs.list_jobs(
             session_id, bearer, before=made_before(page.cursor, "job"), limit=page.limit + 1
         )
-        return answer(jobs_view(jobs, page.limit, self._now_ms()))
+        return answer(jobs_view(jobs, page.limit, now_ms=self._now_ms(), pay_url=self.desk.pay_url))
 
     async def accept_job(self, call: Call[None, None]) -> Answer:
         """Pay the work of a job."""
         job_id = call.path_id("jobId", "job")
         await self.desk.session_jobs.check(job_id, call.needed_bearer)
         call.body()
-        render = partial(_job, status=200, now_ms=self._now_ms())
+        render = self._rendering(200)
         job = await self.desk.session_jobs.accept(
             job_id, call.needed_bearer, client=call.client, keep=call.keep(render)
         )
@@ -324,32 +326,35 @@ class SessionRoutes:
     def _now_ms(self) -> int:
         return self.desk.clock.now_ms()
 
+    def _shown(self, session: Session) -> Answer:
+        return answer(session_view(session, self._now_ms(), pay_url=self.desk.pay_url))
+
+    def _rendering(self, status: int) -> Callable[[Job], Answer]:
+        return partial(_job, status=status, now_ms=self._now_ms(), pay_url=self.desk.pay_url)
+
 
 def _session(call: Call[Any, Any]) -> str:
     """The session in the path, or `me`; the desk compares it with the credential's own."""
     return call.request.match_info["sessionId"]
 
 
-def _opened(opened: OpenedSession, now_ms: int) -> Answer:
+def _opened(opened: OpenedSession, *, now_ms: int, pay_url: PayUrl) -> Answer:
     body = models.SessionOpened(
         session_id=opened.session.session_id,
         macaroon=to_bearer(opened.macaroon),
         state="awaiting_deposit",
-        deposit_invoice=invoice_view(opened.deposit_invoice, now_ms),
+        deposit_invoice=invoice_view(opened.deposit_invoice, now_ms, pay_url=pay_url),
     )
     return answer(body, 201)
 
 
-def _shown(session: Session, now_ms: int) -> Answer:
-    return answer(session_view(session, now_ms))
+def _topped_up(invoice: Invoice, *, now_ms: int, pay_url: PayUrl) -> Answer:
+    view = invoice_view(invoice, now_ms, pay_url=pay_url)
+    return answer(models.ToppedUp(topup_invoice=view), 201)
 
 
-def _topped_up(invoice: Invoice, now_ms: int) -> Answer:
-    return answer(models.ToppedUp(topup_invoice=invoice_view(invoice, now_ms)), 201)
-
-
-def _job(job: Job, *, status: int, now_ms: int) -> Answer:
-    return answer(job_view(job, now_ms), status)
+def _job(job: Job, *, status: int, now_ms: int, pay_url: PayUrl) -> Answer:
+    return answer(job_view(job, now_ms, pay_url=pay_url), status)
 
 
 def _minted(minted: MintedToken) -> Answer:

@@ -8,9 +8,10 @@ from core.books.refunds import Refund
 from core.loops.live import WorkDelta
 from core.values.clock import rfc3339
 from core.values.money import charge_sats
+from core.values.pay_links import PayUrl
 
 
-def job_view(job: Job, now_ms: int) -> models.Job:
+def job_view(job: Job, now_ms: int, *, pay_url: PayUrl) -> models.Job:
     """A job as everybody may read it who knows its id: where refunds go is not told."""
     return models.Job(
         job_id=job.job_id,
@@ -21,9 +22,9 @@ def job_view(job: Job, now_ms: int) -> models.Job:
         created_at=rfc3339(job.created_at_ms),
         updated_at=rfc3339(job.updated_at_ms),
         deadline_at=_moment(job.deadline_at_ms),
-        eval_invoice=_invoice_or_none(job.eval_invoice, now_ms),
+        eval_invoice=_invoice_or_none(job.eval_invoice, now_ms, pay_url=pay_url),
         quote=_quote(job.quote),
-        work_invoice=_invoice_or_none(job.work_invoice, now_ms),
+        work_invoice=_invoice_or_none(job.work_invoice, now_ms, pay_url=pay_url),
         reason=job.reason,
         result=job.result,
         model=job.model,
@@ -34,18 +35,17 @@ def job_view(job: Job, now_ms: int) -> models.Job:
     )
 
 
-def invoice_view(invoice: Invoice, now_ms: int) -> models.Invoice:
-    """An invoice; one that nobody waits for any more counts as expired."""
-    is_open = invoice.state == "open" and invoice.expires_at_ms > now_ms
+def invoice_view(invoice: Invoice, now_ms: int, *, pay_url: PayUrl) -> models.Invoice:
+    """An invoice, with the address of its page where there is one."""
     return models.Invoice(
         payment_request=invoice.bolt11,
         payment_hash=invoice.payment_hash,
         amount_sats=charge_sats(invoice.amount),
         purpose=invoice.purpose,
-        status="paid" if invoice.state == "paid" else "open" if is_open else "expired",
+        status=invoice.status(now_ms),
         expires_at=rfc3339(invoice.expires_at_ms),
         paid_at=_moment(invoice.paid_at_ms),
-        pay_url=None,
+        pay_url=pay_url(invoice.payment_hash),
     )
 
 
@@ -72,8 +72,10 @@ def delta_view(delta: WorkDelta) -> models.WorkDelta:
     return models.WorkDelta(attempt=delta.attempt, offset=delta.offset, text=delta.text)
 
 
-def _invoice_or_none(invoice: Invoice | None, now_ms: int) -> models.Invoice | None:
-    return None if invoice is None else invoice_view(invoice, now_ms)
+def _invoice_or_none(
+    invoice: Invoice | None, now_ms: int, *, pay_url: PayUrl
+) -> models.Invoice | None:
+    return None if invoice is None else invoice_view(invoice, now_ms, pay_url=pay_url)
 
 
 def _quote(quote: Quote | None) -> models.Quote | None:

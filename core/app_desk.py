@@ -11,6 +11,7 @@ from core.desk.ask_desk import AskDesk
 from core.desk.front_desk import Desk
 from core.desk.job_desk import JobDesk
 from core.desk.meter import Meter
+from core.desk.pay_desk import PayDesk
 from core.desk.payout_desk import PayoutDesk
 from core.desk.relay_desk import RelayDesk
 from core.desk.running import Running
@@ -25,6 +26,7 @@ from core.store.port import Store
 from core.values.clock import Clock
 from core.values.keys import derive
 from core.values.money import from_sats
+from core.values.pay_links import PayLinks
 from core.values.pricing import Prices, Pricing
 from core.values.terms import FeeRule, JobTerms, RefundTerms, SessionTerms
 from core.values.tokens import TokenCache, TokenKeys
@@ -97,6 +99,8 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
         open_invoices_per_client=open_invoices_max,
         free_evaluations=Allowance("evaluation", config.limits.free_evaluations_per_hour),
     )
+    links = PayLinks(derive(ground.secret, "pay pages"), config.server.public_url)
+    pay_pages = PayDesk(store, ground.bulletin, clock, links)
     return Desk(
         jobs=jobs,
         sessions=SessionDesk(
@@ -132,6 +136,7 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
         relay=RelayDesk(meter=meter, relay=ground.relay, answers=answers, running=running),
         till=till,
         answers=answers,
+        pay_pages=pay_pages,
         health=health,
         gate=gate,
         store=store,

@@ -13,6 +13,7 @@ from core.wallets.port import WalletInvoice
 
 Purpose = Literal["eval", "work", "deposit", "topup"]
 InvoiceState = Literal["open", "paid", "closed"]
+Status = Literal["open", "paid", "expired"]
 
 _COLUMNS = (
     "payment_hash, account_id, purpose, bolt11, amount_msat, state, created_at_ms, expires_at_ms,"
@@ -33,6 +34,12 @@ class Invoice:
     created_at_ms: int
     expires_at_ms: int
     paid_at_ms: int | None
+
+    def status(self, now_ms: int) -> Status:
+        """What the payer is told: one that nobody waits for any more counts as expired."""
+        if self.state == "paid":
+            return "paid"
+        return "open" if self.state == "open" and self.expires_at_ms > now_ms else "expired"
 
 
 def fresh(made: WalletInvoice, account_id: str, purpose: Purpose, now_ms: int) -> Invoice:

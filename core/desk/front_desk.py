@@ -13,6 +13,7 @@ from core.desk.answers import AnswerBook
 from core.desk.ask_desk import AskDesk
 from core.desk.job_desk import JobDesk
 from core.desk.meter import Meter
+from core.desk.pay_desk import PayDesk
 from core.desk.payout_desk import PayoutDesk
 from core.desk.relay_desk import RelayDesk
 from core.desk.session_desk import SessionDesk
@@ -43,6 +44,7 @@ class Desk:
     relay: RelayDesk
     till: Till
     answers: AnswerBook
+    pay_pages: PayDesk
     health: Health
     gate: Gate
     store: Store
@@ -90,6 +92,10 @@ class Desk:
                 return await self._demo_answer(request)
         except (AgentFault, TimeoutError) as fault:
             raise ModelUnavailable(f"demo: {fault}") from fault
+
+    def pay_url(self, payment_hash: str) -> str | None:
+        """The address of an invoice's page, or None where the public has no way to us."""
+        return self.pay_pages.links.url_of(payment_hash)
 
     def hint_payment(self, payment_hash: str) -> None:
         """Somebody says that this was paid: have the wallet looked at early."""

@@ -14,6 +14,7 @@ from api.events import send_changes
 from api.server import listen
 from core.config_values import Listen
 from core.values.clock import SystemClock
+from core.values.pay_links import no_pay_url
 from tests.api.actors import PacedAgent
 from tests.api.conftest import eventually
 from tests.api.test_jobs import ABSENT
@@ -167,7 +168,12 @@ async def streaming(changes, stopping: asyncio.Event):
 
     async def handler(request: web.Request) -> web.StreamResponse:
         return await send_changes(
-            request, changes, clock=SystemClock(), stopping=stopping, keep_alive_s=0.05
+            request,
+            changes,
+            clock=SystemClock(),
+            pay_url=no_pay_url,
+            stopping=stopping,
+            keep_alive_s=0.05,
         )
 
     app = web.Application()

@@ -322,3 +322,14 @@ async def test_head_answers_as_get_does_but_without_a_body(shop):
 
     assert (answer.status, answer.body) == (200, b"")
     assert int(answer.headers["Content-Length"]) > 100
+
+
+async def test_with_a_public_address_every_invoice_has_a_page(open_shop):
+    shop = await open_shop(SERVER__PUBLIC_URL="https://shop.example/bolt")
+
+    ordered, job = await shop.quoted()
+
+    pages = {job["evalInvoice"]["payUrl"], job["workInvoice"]["payUrl"]}
+    assert len(pages) == 2
+    assert ordered["evalInvoice"]["payUrl"] in pages
+    assert all(re.fullmatch(r"https://shop\.example/bolt/pay/[\w-]{64}", page) for page in pages)
