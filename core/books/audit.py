@@ -54,7 +54,7 @@ _RULES: Mapping[str, str] = {
         SELECT e.transfer_id AS place FROM entries e
         LEFT JOIN accounts a ON a.account_id = e.account_id
         WHERE a.account_id IS NULL
-          AND e.account_id NOT IN ('wallet', 'revenue', 'suspense', 'fees')""",
+          AND e.account_id NOT IN ('wallet', 'revenue', 'suspense', 'fees', 'owner')""",
     "what is held is the sum of open holds": """
         SELECT a.account_id AS place FROM accounts a
         LEFT JOIN holds h ON h.account_id = a.account_id AND h.state = 'open'

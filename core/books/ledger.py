@@ -24,7 +24,8 @@ WALLET: Final = "wallet"
 REVENUE: Final = "revenue"
 SUSPENSE: Final = "suspense"
 FEES: Final = "fees"
-HOUSE: Final = frozenset({WALLET, REVENUE, SUSPENSE, FEES})
+OWNER: Final = "owner"  # what the owner has put in, less what the owner has drawn
+HOUSE: Final = frozenset({WALLET, REVENUE, SUSPENSE, FEES, OWNER})
 
 Kind = Literal["deposit", "topup", "charge", "refund", "withdrawal", "fee", "transfer"]
 
@@ -270,15 +271,6 @@ async def house_balance(tx: Tx, account_id: str) -> Msat:
         "SELECT CAST(COALESCE(SUM(amount_msat), 0) AS BIGINT) AS total FROM entries"
         " WHERE account_id = :account_id",
         account_id=account_id,
-    )
-    assert row is not None
-    return Msat(row["total"])
-
-
-async def owed_to_customers(tx: Tx) -> Msat:
-    """The sum of all customers' balances: what the wallet must be able to cover."""
-    row = await tx.one(
-        "SELECT CAST(COALESCE(SUM(balance_msat), 0) AS BIGINT) AS total FROM accounts"
     )
     assert row is not None
     return Msat(row["total"])
