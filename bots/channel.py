@@ -116,7 +116,7 @@ class Channel(Protocol[Step]):
     async def open(self) -> None:
         """Say hello to the channel: learn who we are there, publish menus and profiles.
 
-        Raises ChannelDown.
+        Raises ChannelDown, TryAgain.
         """
         ...
 
