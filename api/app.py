@@ -11,6 +11,7 @@ from aiohttp import web
 from api.edge import Edge
 from api.info import Bot, info_of
 from api.jobs import JobRoutes
+from api.lnurl import LnurlRoutes
 from api.metrics import Metrics
 from api.openapi import describe
 from api.operator import only_with_token
@@ -80,6 +81,7 @@ def public_routes(
     info = info_of(config, list(bots))
     jobs = JobRoutes(
         desk=desk.jobs,
+        payouts=desk.payouts,
         clock=desk.clock,
         stopping=stopping,
         public_url=public_url,
@@ -89,6 +91,7 @@ def public_routes(
         *jobs.table(),
         *SessionRoutes(desk).table(),
         *PayoutRoutes(desk).table(),
+        *LnurlRoutes(desk.payouts).table(),
         *V1Routes(
             desk=desk,
             body_bytes_max=config.limits.v1_body_bytes,

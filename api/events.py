@@ -11,7 +11,7 @@ from typing import Final, assert_never
 from aiohttp import web
 
 from api.edge import ClientGone
-from api.views import delta_view, job_view
+from api.views import RefundView, delta_view, job_view, refund_view
 from core.books.jobs import Job
 from core.loops.live import WorkDelta
 from core.values.clock import Clock
@@ -30,6 +30,7 @@ async def send_changes(
     clock: Clock,
     pay_url: PayUrl,
     stopping: asyncio.Event,
+    refund_as: RefundView = refund_view,
     keep_alive_s: float = KEEP_ALIVE_S,
 ) -> web.StreamResponse:
     """Send changes until they end or the server stops. Raises ClientGone."""
@@ -53,7 +54,7 @@ async def send_changes(
             if change.done():
                 if (changed := change.result()) is None:
                     break
-                await _write(response, _event(changed, clock, pay_url))
+                await _write(response, _event(changed, clock, pay_url, refund_as))
                 change = asyncio.ensure_future(anext(changes, None))
             elif not stop.done():
                 await _write(response, b": keep-alive\n\n")
@@ -65,11 +66,11 @@ async def send_changes(
     return response
 
 
-def _event(change: Change, clock: Clock, pay_url: PayUrl) -> bytes:
+def _event(change: Change, clock: Clock, pay_url: PayUrl, refund_as: RefundView) -> bytes:
     match change:
         case Job():
-            data = job_view(change, clock.now_ms(), pay_url=pay_url).to_json()
-            return b"event: job\nid: %d\ndata: %s\n\n" % (change.version, data)
+            view = job_view(change, clock.now_ms(), pay_url=pay_url, refund_as=refund_as)
+            return b"event: job\nid: %d\ndata: %s\n\n" % (change.version, view.to_json())
         case WorkDelta():
             return b"event: delta\ndata: %s\n\n" % delta_view(change).to_json()
         case _:

@@ -13,11 +13,14 @@ from api import models
 from api.events import send_changes
 from api.patience import unless_stopped
 from api.route import EVENTS, AnyRoute, Auth, Call, Reply, Route, answer
-from api.views import invoice_view, job_view
+from api.views import RefundView, invoice_view, job_view, own_refund_view, refund_view
+from core.books.credentials import Bearer
 from core.books.invoices import Invoice
 from core.books.jobs import Job
+from core.books.refunds import Refund
 from core.desk.answers import Answer
 from core.desk.job_desk import JobDesk, JobOrder, OpenedJob
+from core.desk.payout_desk import PayoutDesk
 from core.values.clock import Clock
 from core.values.errors import InvalidRequest
 from core.values.pay_links import PayUrl
@@ -32,6 +35,7 @@ class JobRoutes:
     """The routes under /jobs."""
 
     desk: JobDesk
+    payouts: PayoutDesk
     clock: Clock
     stopping: asyncio.Event
     public_url: str
@@ -64,6 +68,7 @@ class JobRoutes:
                 handler=self.read,
                 summary="Read a job, or wait for it to change",
                 tag=_TAG,
+                auth=Auth.LOOKED_AT,
                 query=models.JobWait,
                 replies=(Reply(200, "The job.", models.Job),),
                 problems=("not_found", "database_unavailable"),
@@ -74,6 +79,7 @@ class JobRoutes:
                 handler=self.follow,
                 summary="Follow a job as Server-Sent Events",
                 tag=_TAG,
+                auth=Auth.LOOKED_AT,
                 request_headers={"Last-Event-ID": "The version seen last; later ones follow."},
                 replies=(
                     Reply(
@@ -111,7 +117,7 @@ class JobRoutes:
     async def order(self, call: Call[models.JobOrder, None]) -> Answer:
         """Open a job."""
         fields = call.body()
-        order = JobOrder(fields.request, fields.max_price_sats, fields.metadata)
+        order = JobOrder(fields.request, fields.max_price_sats, fields.metadata, fields.refund_to)
         render = partial(self._opened, now_ms=self.clock.now_ms())
         opened = await self.desk.request_job(order, client=call.client, keep=call.keep(render))
         return render(opened)
@@ -123,7 +129,8 @@ class JobRoutes:
         query = call.query()
         if query.wait:
             job = await self._changed(job_id, query)
-        return self._rendering()(job)
+        render = await self._rendering(job_id, call.bearer)
+        return render(job)
 
     async def follow(self, call: Call[None, None]) -> web.StreamResponse:
         """Stream a job's changes."""
@@ -137,6 +144,7 @@ class JobRoutes:
             clock=self.clock,
             pay_url=self.pay_url,
             stopping=self.stopping,
+            refund_as=await self._refund_view(job_id, call.bearer),
         )
 
     async def renew(self, call: Call[None, None]) -> Answer:
@@ -155,18 +163,28 @@ class JobRoutes:
         job_id = call.path_id("jobId", "job")
         await self.desk.own_job(job_id, call.needed_bearer)
         call.body()
-        render = self._rendering()
+        render = await self._rendering(job_id, call.needed_bearer)
         return render(
             await self.desk.cancel_job(job_id, call.needed_bearer, keep=call.keep(render))
         )
+
+    async def _refund_view(self, job_id: str, bearer: Bearer | None) -> RefundView:
+        """How the one who asks may read the job's refunds."""
+        if await self.payouts.may_send(job_id, bearer):
+            return self._own_refund
+        return refund_view
+
+    def _own_refund(self, refund: Refund) -> models.Refund:
+        return own_refund_view(refund, self.payouts.claim_lnurl(refund))
 
     async def _changed(self, job_id: str, query: models.JobWait) -> Job:
         waiting = self.desk.wait_job(job_id, not_state=query.state, wait_s=query.wait)
         changed = await unless_stopped(waiting, self.stopping)
         return await self.desk.job(job_id) if changed is None else changed
 
-    def _rendering(self) -> Callable[[Job], Answer]:
-        return partial(_job, now_ms=self.clock.now_ms(), pay_url=self.pay_url)
+    async def _rendering(self, job_id: str, bearer: Bearer | None) -> Callable[[Job], Answer]:
+        refund_as = await self._refund_view(job_id, bearer)
+        return partial(_job, now_ms=self.clock.now_ms(), pay_url=self.pay_url, refund_as=refund_as)
 
     def _opened(self, opened: OpenedJob, now_ms: int) -> Answer:
         job, invoice = opened.job, opened.job.eval_invoice
@@ -184,8 +202,8 @@ def _invoice(invoice: Invoice, *, now_ms: int, pay_url: PayUrl) -> Answer:
     return answer(invoice_view(invoice, now_ms, pay_url=pay_url), 201)
 
 
-def _job(job: Job, *, now_ms: int, pay_url: PayUrl) -> Answer:
-    return answer(job_view(job, now_ms, pay_url=pay_url))
+def _job(job: Job, *, now_ms: int, pay_url: PayUrl, refund_as: RefundView) -> Answer:
+    return answer(job_view(job, now_ms, pay_url=pay_url, refund_as=refund_as))
 
 
 _MAKES_INVOICE: Final = (

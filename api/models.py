@@ -73,6 +73,10 @@ class JobOrder(Incoming):
     metadata: Annotated[dict[Note, Note], Field(max_length=16)] | None = Field(
         default=None, description="Yours; comes back with the job."
     )
+    refund_to: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
+        default=None,
+        description="user@host or lnurl1...: what becomes due of the job goes there by itself.",
+    )
 
 
 class RefundOrder(Incoming):

@@ -22,12 +22,15 @@ _PATH_SCHEMAS: Final[Mapping[str, Document]] = {
     "tokenId": {"type": "string", "pattern": f"^tok_{_CROCKFORD}$"},
     "paymentHash": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "secret": {"type": "string"},
+    "payToken": {"type": "string", "pattern": "^[A-Za-z0-9_-]{64}$"},
+    "k1": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
 }
 # Two more than a key may have: it may stand in quotes.
 _KEY_SCHEMA: Final = {"type": "string", "pattern": "^[!-~]{1,257}$"}
 _ANONYMOUS_KEY_SCHEMA: Final = {"type": "string", "pattern": "^[!-~]{16,257}$"}
 _HEADER_SCHEMAS: Final[Mapping[str, Document]] = {
     "Idempotency-Key": _KEY_SCHEMA,
+    "Accept-Language": {"type": "string"},
     "Last-Event-ID": {"type": "string", "pattern": "^[0-9]{1,15}$"},
 }
 _KEY_HELP: Final = (
@@ -139,7 +142,13 @@ def _replies(route: AnyRoute) -> Document:
 
 
 def _reply(reply: Reply) -> Document:
-    schema: Document = {"type": "string"} if reply.model is None else _ref(reply.model)
+    match reply.model:
+        case None:
+            schema: Document = {"type": "string"}
+        case tuple():
+            schema = {"anyOf": [_ref(model) for model in reply.model]}
+        case _:
+            schema = _ref(reply.model)
     described: Document = {
         "description": reply.summary,
         "content": {reply.media_type: {"schema": schema}},
@@ -173,8 +182,8 @@ def _schemas(routes: Iterable[AnyRoute]) -> Document:
         if route.body is not None:
             modes[route.body] = "validation"
         for reply in route.replies:
-            if reply.model is not None:
-                modes[reply.model] = "serialization"
+            models = reply.model if isinstance(reply.model, tuple) else (reply.model,)
+            modes |= {model: "serialization" for model in models if model is not None}
     _, document = models_json_schema(list(modes.items()), ref_template=_REF)
     return cast("Document", _clean(document["$defs"]))
 

@@ -115,20 +115,20 @@ class PayoutRoutes:
             before=made_before(page.cursor, "rfd"),
             limit=page.limit + 1,
         )
-        items = [_view(refund, call.needed_bearer) for refund in found]
+        items = [self._view(refund, call.needed_bearer) for refund in found]
         return answer(refunds_view(found, items, page.limit))
 
     async def read(self, call: Call[None, None]) -> Answer:
         """Show a refund."""
         refund = await self.desk.payouts.refund(call.path_id("refundId", "rfd"), call.needed_bearer)
-        return answer(_view(refund, call.needed_bearer))
+        return answer(self._view(refund, call.needed_bearer))
+
+    def _view(self, refund: Refund, bearer: Bearer) -> wire.Refund:
+        """Where it goes is told to whoever could have sent it there."""
+        if not bearer.token.caveats.allows("withdraw"):
+            return refund_view(refund)
+        return own_refund_view(refund, self.desk.payouts.claim_lnurl(refund))
 
 
 def _accepted(refund: Refund) -> Answer:
     return answer(own_refund_view(refund), 202)
-
-
-def _view(refund: Refund, bearer: Bearer) -> wire.Refund:
-    """Where it goes is told to whoever could have sent it there."""
-    can_withdraw = bearer.token.caveats.allows("withdraw")
-    return own_refund_view(refund) if can_withdraw else refund_view(refund)

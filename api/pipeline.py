@@ -35,11 +35,12 @@ class Pipeline:
     answers: AnswerBook
 
     def mount(self, app: web.Application, routes: Iterable[AnyRoute]) -> None:
-        """Serve these routes; a GET answers HEAD as well, unless it is a stream."""
+        """Serve these routes; a GET answers HEAD as well, unless it streams or does something."""
         for route in routes:
             handler = self._handler(route)
             app.router.add_route(route.method, route.path, handler, expect_handler=_go_on)
-            if route.method == hdrs.METH_GET and not route.is_stream:
+            is_plain = not (route.is_stream or route.has_effect)
+            if route.method == hdrs.METH_GET and is_plain:
                 app.router.add_route(hdrs.METH_HEAD, route.path, handler, expect_handler=_go_on)
 
     def _handler(self, route: AnyRoute) -> Handler:

@@ -1,5 +1,7 @@
 """The core's books in the words of the wire."""
 
+from collections.abc import Callable
+
 from api import models
 from core.books.invoices import Invoice
 from core.books.job_rows import Quote, TokensUsed
@@ -10,9 +12,31 @@ from core.values.clock import rfc3339
 from core.values.money import charge_sats
 from core.values.pay_links import PayUrl
 
+RefundView = Callable[[Refund], models.Refund]
 
-def job_view(job: Job, now_ms: int, *, pay_url: PayUrl) -> models.Job:
-    """A job as everybody may read it who knows its id: where refunds go is not told."""
+
+def refund_view(refund: Refund) -> models.Refund:
+    """A refund as everybody may read it who knows its job: where it goes is not told."""
+    return own_refund_view(refund).model_copy(update={"destination": None})
+
+
+def own_refund_view(refund: Refund, claim_lnurl: str | None = None) -> models.Refund:
+    """A refund with where it goes, or how it is claimed, for whoever may send it."""
+    return models.Refund(
+        refund_id=refund.refund_id,
+        amount_msat=refund.amount,
+        fee_msat=refund.fee,
+        state=refund.state,
+        destination=refund.destination,
+        claim_lnurl=claim_lnurl,
+        updated_at=rfc3339(refund.updated_at_ms),
+    )
+
+
+def job_view(
+    job: Job, now_ms: int, *, pay_url: PayUrl, refund_as: RefundView = refund_view
+) -> models.Job:
+    """A job as whoever sees its refunds in these words may read it."""
     return models.Job(
         job_id=job.job_id,
         state=job.state,
@@ -31,7 +55,7 @@ def job_view(job: Job, now_ms: int, *, pay_url: PayUrl) -> models.Job:
         usage=_usage(job.usage),
         error_code=job.error_code,
         error_message=job.error_message,
-        refunds=[refund_view(refund) for refund in job.refunds],
+        refunds=[refund_as(refund) for refund in job.refunds],
     )
 
 
@@ -47,24 +71,6 @@ def invoice_view(invoice: Invoice, now_ms: int, *, pay_url: PayUrl) -> models.In
         paid_at=_moment(invoice.paid_at_ms),
         pay_url=pay_url(invoice.payment_hash),
     )
-
-
-def refund_view(refund: Refund) -> models.Refund:
-    """A refund without where it goes."""
-    return models.Refund(
-        refund_id=refund.refund_id,
-        amount_msat=refund.amount,
-        fee_msat=refund.fee,
-        state=refund.state,
-        destination=None,
-        claim_lnurl=None,
-        updated_at=rfc3339(refund.updated_at_ms),
-    )
-
-
-def own_refund_view(refund: Refund) -> models.Refund:
-    """A refund with where it goes, for whoever may send it."""
-    return refund_view(refund).model_copy(update={"destination": refund.destination})
 
 
 def delta_view(delta: WorkDelta) -> models.WorkDelta:

@@ -25,6 +25,7 @@ from core.data_folder import (
 )
 from core.desk.front_desk import Desk
 from core.gate import Gate, Health
+from core.loops.autopay import AutopayLoop
 from core.loops.keep import Keeper
 from core.loops.live import Live
 from core.loops.payer import PayerLoop
@@ -139,9 +140,18 @@ async def open_core(
         supervisor.start("tidy", keeper.tidy)
         supervisor.start("health", health.run)
         if payer is not None:
-            loop = PayerLoop(store, bulletin, payer, clock, refund_terms(config), process_id)
-            supervisor.start("payer", loop.run)
+            _start_payouts(supervisor, config, ground, payer)
         yield Core(desk, store, wallet, gate, worker, webhook_secret(secret))
+
+
+def _start_payouts(supervisor: Supervisor, config: Config, ground: Ground, payer: Payer) -> None:
+    """Start the loops that send money."""
+    store, bulletin, clock = ground.store, ground.bulletin, ground.clock
+    terms, hosts = refund_terms(config), config.refunds.lnurl_insecure_hosts
+    pays = PayerLoop(store, bulletin, payer, clock, terms, ground.process_id)
+    autopay = AutopayLoop(store, bulletin, ground.resolver, clock, terms, hosts)
+    supervisor.start("payer", pays.run)
+    supervisor.start("autopay", autopay.run)
 
 
 async def open_store(config: Config, bulletin: Bulletin, clock: Clock) -> Store:

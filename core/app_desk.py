@@ -23,6 +23,7 @@ from core.loops.live import Live
 from core.loops.settle import Settler
 from core.store.bulletin import Bulletin
 from core.store.port import Store
+from core.values.claims import ClaimLinks, base_of_links
 from core.values.clock import Clock
 from core.values.keys import derive
 from core.values.money import from_sats
@@ -64,6 +65,7 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
     )
     token_keys = TokenKeys(derive(ground.secret, "macaroon root keys"))
     open_invoices_max = config.limits.open_invoices_per_client
+    insecure_hosts = config.refunds.lnurl_insecure_hosts
     till = Till(
         store=store,
         bulletin=ground.bulletin,
@@ -98,6 +100,7 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
         model=model_of(config.models[0]),
         open_invoices_per_client=open_invoices_max,
         free_evaluations=Allowance("evaluation", config.limits.free_evaluations_per_hour),
+        insecure_hosts=insecure_hosts,
     )
     links = PayLinks(derive(ground.secret, "pay pages"), config.server.public_url)
     pay_pages = PayDesk(store, ground.bulletin, clock, links)
@@ -128,8 +131,12 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
             answers=answers,
             network=config.wallet.network,
             terms=refund_terms(config),
-            insecure_hosts=config.refunds.lnurl_insecure_hosts,
+            insecure_hosts=insecure_hosts,
             can_pay=ground.can_pay,
+            links=ClaimLinks(
+                derive(ground.secret, "claim links"),
+                base_of_links(config.server.public_url, insecure_hosts),
+            ),
         ),
         meter=meter,
         asks=AskDesk(meter=meter, agent=ground.agent, running=running, models=models),

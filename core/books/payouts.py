@@ -5,13 +5,16 @@ until the wallet proves how it ended: nothing else is ever offered the same mone
 money stays on the job's account until it has left; a session's waits in suspense.
 """
 
+import secrets
 from dataclasses import dataclass
 from typing import Literal
 
-from core.books import invoices, jobs, ledger, processes, refunds
+from core.books import inbox, invoices, jobs, ledger, processes, refund_orders, refunds
+from core.books.inbox import Event
 from core.books.ledger import FEES, SUSPENSE, WALLET, Leg, Transfer
 from core.books.refunds import Debt, Refund
 from core.store.port import Row, Tx
+from core.values.destinations import ToInvoice
 from core.values.errors import InvalidRequest, WrongState
 from core.values.ids import is_id
 from core.values.money import NOTHING, Msat
@@ -33,6 +36,12 @@ class Target:
     payment_hash: str
     amount: Msat
     expires_at_ms: int
+
+    @classmethod
+    def of(cls, destination: str, invoice: ToInvoice, amount: Msat) -> "Target":
+        """The target that this invoice is, whose amount was found to be this one."""
+        read = invoice.bolt11
+        return cls(destination, invoice.text, read.payment_hash, amount, read.expires_at_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,8 @@ async def start_refund(tx: Tx, refund: Refund, target: Target, rule: FeeRule, no
     """Send a job's due refund to this invoice. Raises WrongState, InvalidRequest."""
     if refund.state != "due":
         raise WrongState("The refund is not due.")
+    if any(other.is_live for other in await refunds.of_account(tx, refund.account_id)):
+        raise WrongState("A refund of this job is on its way to another destination.")
     if target.amount != refund.amount:
         raise InvalidRequest("The invoice is not over the amount that is due.", pointer="/to")
     house_fee = rule.cap(refund.debt.house) if refund.debt.house else NOTHING
@@ -178,6 +189,7 @@ async def arrived(tx: Tx, payout: Payout, fee: Msat, rule: FeeRule, now_ms: int)
     unused = Msat(payout.own_fee - own_fee)
     if _is_job(payout):
         await refunds.owe(tx, payout.account_id, Debt(own=unused), rule, now_ms)
+        await refund_orders.wake(tx, payout.account_id, now_ms)  # for what waited behind this one
     elif unused:
         await _return(tx, payout, unused, "unused", now_ms)
     await tell(tx, payout.account_id, now_ms)
@@ -309,8 +321,10 @@ async def tell(tx: Tx, account_id: str, now_ms: int) -> None:
     """Let the customer see the change."""
     if is_id("job", account_id):
         await jobs.new_version(tx, account_id, now_ms)
-    else:
-        tx.announce(account_id)
+        return
+    tx.announce(account_id)
+    key = f"payout:{secrets.token_hex(8)}"  # every change is told
+    await inbox.tell(tx, account_id, Event("refund", account_id), key=key, now_ms=now_ms)
 
 
 async def _end(tx: Tx, payout: Payout, state: PayoutState, condition: str, **values: int) -> bool:

@@ -8,7 +8,9 @@ whole satoshi of the debt less the fee cap.
 from dataclasses import dataclass
 from typing import Literal
 
+from core.books import refund_orders
 from core.store.port import Row, Tx
+from core.values.claims import new_claim_id
 from core.values.errors import NotFound
 from core.values.ids import is_id, new_id
 from core.values.money import MSAT_PER_SAT, NOTHING, Msat, payout_sats
@@ -18,7 +20,7 @@ RefundState = Literal["due", "sending", "paid", "unknown", "credited"]
 
 _COLUMNS = (
     "refund_id, account_id, state, house_msat, own_msat, amount_msat, fee_msat, destination,"
-    " created_at_ms, updated_at_ms"
+    " claim_id, created_at_ms, updated_at_ms"
 )
 
 
@@ -37,7 +39,11 @@ class Debt:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """One refund. `amount` is what arrives; `fee` the reserve, later the real fee."""
+    """One refund. `amount` is what arrives; `fee` the reserve, later the real fee.
+
+    `claim_id` is what a wallet claims it by while it is due; used once, and new when it is due
+    again.
+    """
 
     refund_id: str
     account_id: str
@@ -48,6 +54,12 @@ class Refund:
     destination: str | None
     created_at_ms: int
     updated_at_ms: int
+    claim_id: str | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is on its way, so that nothing else may be offered its job's money."""
+        return self.state in {"sending", "unknown"}
 
 
 async def owe(tx: Tx, account_id: str, debt: Debt, rule: FeeRule, now_ms: int) -> None:
@@ -64,18 +76,21 @@ async def owe(tx: Tx, account_id: str, debt: Debt, rule: FeeRule, now_ms: int) -
     amount, fee = _split(grown, rule)
     await tx.run(
         "INSERT INTO refunds (refund_id, account_id, state, house_msat, own_msat, amount_msat,"
-        " fee_msat, created_at_ms, updated_at_ms) VALUES (:refund_id, :account_id, 'due', :house,"
-        " :own, :amount, :fee, :now_ms, :now_ms)"
+        " fee_msat, claim_id, created_at_ms, updated_at_ms) VALUES (:refund_id, :account_id,"
+        " 'due', :house, :own, :amount, :fee, :claim_id, :now_ms, :now_ms)"
         " ON CONFLICT (account_id) WHERE state = 'due' DO UPDATE SET house_msat = :house,"
-        " own_msat = :own, amount_msat = :amount, fee_msat = :fee, updated_at_ms = :now_ms",
+        " own_msat = :own, amount_msat = :amount, fee_msat = :fee, updated_at_ms = :now_ms,"
+        " claim_id = COALESCE(refunds.claim_id, :claim_id)",
         refund_id=new_id("rfd"),
         account_id=account_id,
         house=grown.house,
         own=grown.own,
         amount=amount,
         fee=fee,
+        claim_id=new_claim_id(),
         now_ms=now_ms,
     )
+    await refund_orders.wake(tx, account_id, now_ms)
 
 
 async def credit(tx: Tx, account_id: str, amount: Msat, session_id: str, now_ms: int) -> None:
@@ -97,11 +112,21 @@ async def get(tx: Tx, refund_id: str) -> Refund:
     row = None
     if is_id("rfd", refund_id):
         row = await tx.one(
-            f"SELECT {_COLUMNS} FROM refunds WHERE refund_id = :refund_id", refund_id=refund_id
+            f"SELECT {_COLUMNS} FROM refunds WHERE refund_id = COALESCE((SELECT into_id"
+            " FROM joined_refunds WHERE refund_id = :refund_id), :refund_id)",
+            refund_id=refund_id,
         )
     if row is None:
         raise NotFound
     return _refund(row)
+
+
+async def claimed(tx: Tx, claim_id: str) -> Refund | None:
+    """The refund that is due and can be claimed by this id."""
+    row = await tx.one(
+        f"SELECT {_COLUMNS} FROM refunds WHERE claim_id = :claim_id", claim_id=claim_id
+    )
+    return None if row is None else _refund(row)
 
 
 async def withdraw(
@@ -128,13 +153,15 @@ async def turn(
 ) -> bool:
     """Move a refund on from the state it was seen in; False where it is no longer as it was seen.
 
-    A debt that grew meanwhile is another one. What is no longer owed is no debt any more.
+    A debt that grew meanwhile is another one. What is no longer owed is no debt any more. Where it
+    was due it has left that state, and can be claimed no more.
     """
-    is_owed = state in {"due", "sending", "unknown"}
+    assert state != "due", "a refund becomes due by `due_again`"
+    is_owed = state in {"sending", "unknown"}
     return (
         await tx.run(
             "UPDATE refunds SET state = :to, destination = :destination, fee_msat = :fee,"
-            " house_msat = :house, own_msat = :own, updated_at_ms = :now_ms"
+            " house_msat = :house, own_msat = :own, claim_id = NULL, updated_at_ms = :now_ms"
             " WHERE refund_id = :refund_id AND state = :state"
             " AND house_msat = :seen_house AND own_msat = :seen_own",
             refund_id=refund.refund_id,
@@ -153,25 +180,45 @@ async def turn(
 
 
 async def due_again(tx: Tx, refund: Refund, rule: FeeRule, now_ms: int) -> None:
-    """Make a refund due that could not be sent, together with what has become due meanwhile."""
+    """Make a refund due that could not be sent, together with what has become due meanwhile.
+
+    The younger debt joins this one, and its id stands for this one from now on.
+    """
     row = await tx.one(
         "DELETE FROM refunds WHERE account_id = :account_id AND state = 'due'"
-        " RETURNING house_msat, own_msat",
+        " RETURNING refund_id, house_msat, own_msat",
         account_id=refund.account_id,
     )
     house, own = (0, 0) if row is None else (row["house_msat"], row["own_msat"])
+    if row is not None:
+        await _join(tx, row["refund_id"], refund.refund_id)
     debt = Debt(Msat(refund.debt.house + house), Msat(refund.debt.own + own))
     amount, fee = _split(debt, rule)
     await tx.run(
         "UPDATE refunds SET state = 'due', destination = NULL, house_msat = :house,"
-        " own_msat = :own, amount_msat = :amount, fee_msat = :fee, updated_at_ms = :now_ms"
-        " WHERE refund_id = :refund_id",
+        " own_msat = :own, amount_msat = :amount, fee_msat = :fee, claim_id = :claim_id,"
+        " updated_at_ms = :now_ms WHERE refund_id = :refund_id",
         refund_id=refund.refund_id,
         house=debt.house,
         own=debt.own,
         amount=amount,
         fee=fee,
+        claim_id=new_claim_id(),
         now_ms=now_ms,
+    )
+    await refund_orders.wake_later(tx, refund.account_id, now_ms)
+
+
+async def _join(tx: Tx, refund_id: str, into_id: str) -> None:
+    await tx.run(
+        "UPDATE joined_refunds SET into_id = :into_id WHERE into_id = :refund_id",
+        refund_id=refund_id,
+        into_id=into_id,
+    )
+    await tx.run(
+        "INSERT INTO joined_refunds (refund_id, into_id) VALUES (:refund_id, :into_id)",
+        refund_id=refund_id,
+        into_id=into_id,
     )
 
 
@@ -232,4 +279,5 @@ def _refund(row: Row) -> Refund:
         destination=row["destination"],
         created_at_ms=row["created_at_ms"],
         updated_at_ms=row["updated_at_ms"],
+        claim_id=row["claim_id"],
     )

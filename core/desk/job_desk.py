@@ -11,7 +11,15 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from core.agents.port import Model
-from core.books import allowances, invoices, job_rows, jobs, lifecycle, session_jobs
+from core.books import (
+    allowances,
+    invoices,
+    job_rows,
+    jobs,
+    lifecycle,
+    refund_orders,
+    session_jobs,
+)
 from core.books.allowances import Allowance
 from core.books.credentials import Bearer
 from core.books.invoices import Invoice, Purpose
@@ -24,6 +32,7 @@ from core.store.bulletin import Bulletin, News
 from core.store.port import Store, Tx
 from core.values import pricing
 from core.values.clock import Clock
+from core.values.destinations import ToAddress, parse_address
 from core.values.errors import (
     Forbidden,
     InvalidRequest,
@@ -46,11 +55,12 @@ DUE_MAX = 1_000  # jobs that may wait for a worker or have one
 
 @dataclass(frozen=True, slots=True)
 class JobOrder:
-    """What a customer asks for."""
+    """What a customer asks for. What becomes due of the job goes to `refund_to` by itself."""
 
     request: str
     max_price_sats: int | None = None
     metadata: Mapping[str, str] | None = None
+    refund_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,7 @@ class JobDesk:
     model: Model
     open_invoices_per_client: int  # 0 is no limit
     free_evaluations: Allowance
+    insecure_hosts: tuple[str, ...]
 
     async def request_job(
         self, order: JobOrder, *, client: str, keep: Keep[OpenedJob] | None = None
@@ -87,10 +98,10 @@ class JobDesk:
         Raises InvalidRequest, PriceAboveMaximum, RateLimited, WalletUnavailable, QueueFull,
         ShuttingDown.
         """
-        self._check_request(order)
+        self.check_fields(order)
+        refund_to = self._refund_address(order)
         if order.max_price_sats is not None and order.max_price_sats < self.pricing.min_sats:
             raise PriceAboveMaximum(f"No work costs less than {self.pricing.min_sats} sats.")
-        await self.store.read(self._refuse_a_crowd, client)
         token = Identifier(JOB_HASH, new_token_id())
         new = NewJob(
             job_id=new_id("job"),
@@ -105,8 +116,12 @@ class JobDesk:
         )
         made = None
         if new.eval_fee:
-            made = await self._create_invoice(new.job_id, "eval", new.eval_fee)
-        return await self.store.write(self._open, new, made, mint(self.token_keys, token), keep)
+            await self.store.read(self._refuse_a_crowd, client)
+            made = await self._create_invoice(
+                new.job_id, "eval", new.eval_fee, token_id=new.token_id
+            )
+        opening = _Opening(new, made, refund_to, mint(self.token_keys, token))
+        return await self.store.write(self._open, opening, keep)
 
     async def job(self, job_id: str) -> Job:
         """A job as its customer sees it. Raises NotFound."""
@@ -169,11 +184,11 @@ class JobDesk:
 
         Raises NotFound, Forbidden, WrongState, RateLimited, WalletUnavailable, ShuttingDown.
         """
-        self.gate.check()
         job = await self.own_job(job_id, bearer)
         purpose, amount = _awaited(job)
         await self.store.read(self._refuse_too_many, client)
-        made = await self._create_invoice(job_id, purpose, amount)
+        self.gate.check()
+        made = await self._create_invoice(job_id, purpose, amount, token_id=job.token_id)
         return await self.store.write(
             self._add_invoice, job, made, purpose=purpose, client=client, keep=keep
         )
@@ -188,35 +203,40 @@ class JobDesk:
         await self.own_job(job_id, bearer)
         return await self.store.write(self._cancel, job_id, keep)
 
-    async def check_order(self, order: JobOrder) -> None:
-        """Check what can be checked without money.
-
-        Raises ShuttingDown, InvalidRequest, QueueFull.
-        """
-        self._check_request(order)
-        await self.store.read(_refuse_full_queue)
-
-    def _check_request(self, order: JobOrder) -> None:
-        self.gate.check()
+    def check_fields(self, order: JobOrder) -> None:
+        """Raise InvalidRequest where the request is more than the model can take."""
         if pricing.estimated_tokens(order.request) > self.model.context_tokens:
             raise InvalidRequest("The request is too long for the model.", pointer="/request")
 
-    async def _open(
-        self,
-        tx: Tx,
-        new: NewJob,
-        made: WalletInvoice | None,
-        token: bytes,
-        keep: Keep[OpenedJob] | None,
-    ) -> OpenedJob:
+    async def check_capacity(self, tx: Tx) -> None:
+        """Raise QueueFull or ShuttingDown where no more work is taken in.
+
+        Asked last: what the customer can cure comes first, and what was written so far goes.
+        """
+        self.gate.check()
+        if await job_rows.count_due(tx, DUE_MAX) >= DUE_MAX:
+            raise QueueFull("too many jobs wait for a worker")
+
+    def _refund_address(self, order: JobOrder) -> ToAddress | None:
+        if order.refund_to is None:
+            return None
+        return parse_address(
+            order.refund_to, insecure_hosts=self.insecure_hosts, pointer="/refundTo"
+        )
+
+    async def _open(self, tx: Tx, opening: "_Opening", keep: Keep[OpenedJob] | None) -> OpenedJob:
         now_ms = self.clock.now_ms()
-        invoice = None
+        new, made, invoice = opening.new, opening.invoice, None
         if made is None:
             await allowances.use_or_refuse(tx, self.free_evaluations, new.client, now_ms)
+            await self.check_capacity(tx)
         else:
-            await self._refuse_too_many(tx, new.client)
+            await self._refuse_a_crowd(tx, new.client)
             invoice = invoices.fresh(made, new.job_id, "eval", now_ms)
-        opened = OpenedJob(await lifecycle.open_job(tx, new, invoice, now_ms=now_ms), token)
+        job = await lifecycle.open_job(tx, new, invoice, now_ms=now_ms)
+        if opening.refund_to is not None:
+            await refund_orders.add(tx, new.job_id, opening.refund_to.text)
+        opened = OpenedJob(job, opening.token)
         await self.answers.keep(tx, keep, opened, now_ms)
         return opened
 
@@ -248,29 +268,37 @@ class JobDesk:
         return job
 
     async def _refuse_a_crowd(self, tx: Tx, client: str) -> None:
-        await _refuse_full_queue(tx)
+        """Asked before the wallet is called, and again after it: many may call at once."""
         await self._refuse_too_many(tx, client)
+        await self.check_capacity(tx)
 
     async def _refuse_too_many(self, tx: Tx, client: str) -> None:
-        """Asked before the wallet is called, and again after it: many may call at once."""
         limit = self.open_invoices_per_client
         if limit and await invoices.count_open(tx, client, self.clock.now_ms()) >= limit:
             raise RateLimited(
                 "Too many of your invoices are open; pay or cancel some first.", retry_after_s=60
             )
 
-    async def _create_invoice(self, job_id: str, purpose: Purpose, amount: Msat) -> WalletInvoice:
+    async def _create_invoice(
+        self, job_id: str, purpose: Purpose, amount: Msat, *, token_id: bytes
+    ) -> WalletInvoice:
+        """An invoice that names at the wallet whose it is, should these books be lost."""
         return await self.wallet.create_invoice(
             amount,
             memo="Evaluation" if purpose == "eval" else "Work",
             expiry_s=self.terms.invoice_expiry_s,
-            extra={"kind": purpose, "job": job_id},
+            extra={"kind": purpose, "job": job_id, "token": token_id.hex()},
         )
 
 
-async def _refuse_full_queue(tx: Tx) -> None:
-    if await job_rows.count_due(tx, DUE_MAX) >= DUE_MAX:
-        raise QueueFull("too many jobs wait for a worker")
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """Everything that a new job is opened with."""
+
+    new: NewJob
+    invoice: WalletInvoice | None
+    refund_to: ToAddress | None
+    token: bytes
 
 
 def _awaited(job: Record) -> tuple[Purpose, Msat]:

@@ -18,6 +18,7 @@ from core.desk.session_desk import own
 from core.gate import Gate
 from core.store.port import Store, Tx
 from core.values.bolt11 import Network
+from core.values.claims import ClaimLinks
 from core.values.clock import Clock
 from core.values.destinations import (
     ToAddress,
@@ -26,7 +27,14 @@ from core.values.destinations import (
     check_invoice,
     parse,
 )
-from core.values.errors import Forbidden, InvalidRequest, NotFound, WalletUnavailable, WrongState
+from core.values.errors import (
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    Unauthorized,
+    WalletUnavailable,
+    WrongState,
+)
 from core.values.ids import is_id
 from core.values.money import MSAT_PER_SAT, NOTHING, Msat, from_sats, payout_sats
 from core.values.terms import FeeRule, RefundTerms
@@ -46,6 +54,7 @@ class PayoutDesk:
     terms: RefundTerms
     insecure_hosts: tuple[str, ...]
     can_pay: bool  # a wallet that can only receive pays nothing out
+    links: ClaimLinks
 
     async def refund_job(
         self, job_id: str, bearer: Bearer, to: str, *, keep: Keep[Refund] | None = None
@@ -54,13 +63,13 @@ class PayoutDesk:
 
         Raises NotFound, Forbidden, InvalidRequest, WrongState, WalletUnavailable, ShuttingDown.
         """
-        self.gate.check()
         await self.check_job(job_id, bearer)
         destination = parse(to, insecure_hosts=self.insecure_hosts)
         due = await self.store.read(_due_or_same, job_id, _name(destination))
         if due.state != "due":
             return await self.store.write(self._keep_seen, due, keep)
         if isinstance(destination, ToSession):
+            self.gate.check()
             return await self.store.write(self._credit, due, destination.session_id, keep)
         self._check_can_pay(due.amount)
         target = await self._target(destination, due.amount)
@@ -79,7 +88,6 @@ class PayoutDesk:
 
         Raises Unauthorized, NotFound, Forbidden, InvalidRequest, WalletUnavailable, ShuttingDown.
         """
-        self.gate.check()
         own_id = await self.store.read(own, session_id, bearer, "withdraw")
         destination = parse(to, insecure_hosts=self.insecure_hosts)
         if isinstance(destination, ToSession):
@@ -93,6 +101,39 @@ class PayoutDesk:
         target = await self._target(destination, asked)
         self._check_can_pay(target.amount)
         return await self.store.write(self._start_withdrawal, own_id, target, keep)
+
+    def claim_lnurl(self, refund: Refund) -> str | None:
+        """The link by which any wallet can claim this refund, once; None where there is none."""
+        if refund.claim_id is None or not self.can_pay or self._is_too_small(refund.amount):
+            return None
+        return self.links.lnurl(refund.claim_id)
+
+    async def claimable(self, k1: str) -> Refund:
+        """The refund that is due and that this claims. Raises WrongState."""
+        claim_id = self.links.claim_id_in(k1)
+        found = None if claim_id is None else await self.store.read(refunds.claimed, claim_id)
+        if found is None or self._is_too_small(found.amount):
+            raise WrongState("This link was used before, or is none of ours.")
+        return found
+
+    async def claim(self, k1: str, invoice: str) -> Refund:
+        """Send the refund that this claims to an invoice of its amount; it is claimed for good.
+
+        Raises InvalidRequest, WrongState, WalletUnavailable, ShuttingDown.
+        """
+        due = await self.claimable(k1)
+        destination = parse(invoice, insecure_hosts=(), pointer="/pr")
+        if not isinstance(destination, ToInvoice):
+            raise InvalidRequest("Only a Lightning invoice is paid here.", pointer="/pr")
+        self._check_can_pay(due.amount)
+        target = await self._target(destination, due.amount)
+        return await self.store.write(self._start_refund, due, target, None)
+
+    async def may_send(self, job_id: str, bearer: Bearer | None) -> bool:
+        """Whether this bearer may send what is due of a job, and so may see where it goes."""
+        if bearer is None or not bearer.token.caveats.allows("withdraw"):
+            return False
+        return await self.store.read(_is_own_job, job_id, bearer)
 
     async def refund(self, refund_id: str, bearer: Bearer) -> Refund:
         """One refund, for its job's token or its session's. Raises NotFound, Forbidden."""
@@ -118,21 +159,19 @@ class PayoutDesk:
             case _:
                 assert_never(destination)
         now_ms = self.clock.now_ms()
-        read = invoice.bolt11
-        payable = check_invoice(read, network=self.network, now_ms=now_ms, amount=amount)
-        return Target(
-            destination=destination.text,
-            bolt11=invoice.text,
-            payment_hash=read.payment_hash,
-            amount=payable,
-            expires_at_ms=read.expires_at_ms,
-        )
+        payable = check_invoice(invoice.bolt11, network=self.network, now_ms=now_ms, amount=amount)
+        return Target.of(destination.text, invoice, payable)
+
+    def _is_too_small(self, amount: Msat) -> bool:
+        return amount < from_sats(self.terms.min_sats)
 
     def _check_can_pay(self, amount: Msat) -> None:
-        if amount < from_sats(self.terms.min_sats):
+        """Raise where this cannot be sent: asked last, since some of it the customer can cure."""
+        if self._is_too_small(amount):
             raise InvalidRequest(
                 f"Less than {self.terms.min_sats} sats are not sent.", pointer="/to"
             )
+        self.gate.check()
         if not self.can_pay:
             raise WalletUnavailable("no admin key: this server cannot pay out")
 
@@ -224,10 +263,21 @@ async def _own_job(tx: Tx, job_id: str, bearer: Bearer) -> None:
         raise Forbidden("The token lacks the right to withdraw.")
 
 
+async def _is_own_job(tx: Tx, job_id: str, bearer: Bearer) -> bool:
+    job = await job_rows.record(tx, job_id)
+    if job.session_id is None:
+        return job.token_id == bearer.token.token_id
+    try:
+        standing = await credentials.standing(tx, bearer)
+    except Unauthorized:
+        return False
+    return standing.session_id == job.session_id
+
+
 async def _due_or_same(tx: Tx, job_id: str, destination: str) -> Refund:
     """What is due of a job, or what is on its way to this same destination. Raises WrongState."""
     all_refunds = await refunds.of_account(tx, job_id)
-    live = [refund for refund in all_refunds if refund.state in {"sending", "unknown"}]
+    live = [refund for refund in all_refunds if refund.is_live]
     for refund in live:
         if refund.destination == destination:
             return refund

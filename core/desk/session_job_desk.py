@@ -43,7 +43,7 @@ class SessionJobDesk:
         PaymentRequired, WalletUnavailable, QueueFull, ShuttingDown.
         """
         own_id = await self.store.read(own, session_id, bearer, "spend")
-        await self.jobs.check_order(order)
+        self.jobs.check_fields(order)
         new = NewJob(
             job_id=new_id("job"),
             token_id=bearer.token.token_id,
@@ -92,6 +92,7 @@ class SessionJobDesk:
         if not new.eval_fee:
             await allowances.use_or_refuse(tx, self.jobs.free_evaluations, new.client, now_ms)
         job = await session_jobs.open_job(tx, new, bearer, now_ms=now_ms)
+        await self.jobs.check_capacity(tx)
         await self.answers.keep(tx, keep, job, now_ms)
         return job
 

@@ -19,6 +19,7 @@ from core.books import (
     lifecycle,
     metering,
     processes,
+    refund_orders,
     sessions,
     settings,
 )
@@ -169,5 +170,6 @@ async def _retire(tx: Tx, job_id: str) -> None:
         await job_rows.forget_texts(tx, job_id)
         return
     await invoices.forget_of_account(tx, job_id)
+    await refund_orders.forget(tx, job_id)
     await ledger.close_unused_account(tx, job_id)
     await job_rows.forget(tx, job_id)

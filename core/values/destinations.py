@@ -80,6 +80,17 @@ def parse(text: str, *, insecure_hosts: Collection[str], pointer: str = "/to") -
     )
 
 
+def parse_address(text: str, *, insecure_hosts: Collection[str], pointer: str = "/to") -> ToAddress:
+    """The Lightning address or LNURL that `text` names, and nothing else.
+
+    Raises InvalidRequest at `pointer`.
+    """
+    destination = parse(text, insecure_hosts=insecure_hosts, pointer=pointer)
+    if not isinstance(destination, ToAddress):
+        raise InvalidRequest("This has to be user@host or lnurl1...", pointer=pointer)
+    return destination
+
+
 def check_invoice(
     invoice: Bolt11, *, network: Network, now_ms: int, amount: Msat | None, pointer: str = "/to"
 ) -> Msat:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.api.account import ABSENT_JOB, SORT, Account, account, all_but
+from tests.desk.crowd import fill_the_queue
 
 __all__ = ["account"]
 
@@ -148,3 +149,26 @@ async def test_closing_cancels_what_waits_and_finishes_what_is_paid(account):
 
     assert (job["state"], job["errorCode"]) == ("failed", "cancelled")
     assert (refused.status, refused.code) == (409, "wrong_state")
+
+
+async def test_what_the_customer_can_cure_is_said_before_that_the_queue_is_full(shop):
+    account, poor = await Account.filled(shop), await Account.filled(shop, 100)
+    for _ in range(4):
+        await poor.order()  # 16 sats are left
+    gone = await Account.filled(shop)
+    await gone.delete("/sessions/me")
+    await shop.core.store.write(fill_the_queue, 2**50)
+    order = {"request": SORT}
+
+    answers = [
+        await account.narrowed("rights=read").post("/sessions/me/jobs", order),
+        await account.post("/sessions/me/jobs", {"request": ""}),
+        await gone.post("/sessions/me/jobs", order),
+        await account.narrowed("max_request_msat=1").post("/sessions/me/jobs", order),
+        await poor.post("/sessions/me/jobs", order),
+        await account.post("/sessions/me/jobs", order),
+    ]
+
+    assert [answer.status for answer in answers] == [403, 400, 409, 403, 402, 503]
+    assert answers[-1].code == "queue_full"
+    assert (await account.session())["balanceMsat"] == 1_000_000

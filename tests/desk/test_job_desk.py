@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from core.books import invoices, job_rows, ledger
+from core.books import invoices
 from core.books.refunds import Debt
 from core.desk.job_desk import JobOrder
 from core.values.errors import (
@@ -19,10 +19,10 @@ from core.values.errors import (
     WalletUnavailable,
     WrongState,
 )
-from core.values.ids import new_id
 from core.values.money import Msat
 from core.values.tokens import attenuate
 from tests.conftest import Database
+from tests.desk.crowd import fill_the_queue
 from tests.fakes import ACCEPTED
 from tests.hand_clock import START_MS
 from tests.world import ALICE, BOB, REQUEST, TTL_S, World, opened
@@ -94,7 +94,7 @@ async def test_while_the_server_stops_no_order_is_taken(world):
 
 
 async def test_an_order_is_refused_while_too_many_jobs_wait_for_a_worker(world):
-    await world.store.write(_fill_the_queue, START_MS + 10**9)
+    await world.store.write(fill_the_queue, START_MS + 10**9)
 
     with pytest.raises(QueueFull):
         await world.order()
@@ -102,22 +102,41 @@ async def test_an_order_is_refused_while_too_many_jobs_wait_for_a_worker(world):
     assert world.wallet.journal == []
 
 
-async def _fill_the_queue(tx, due_at_ms):
-    """A thousand jobs that wait for a worker, made behind the program's back."""
-    for _ in range(1_000):
-        new = job_rows.NewJob(
-            job_id=new_id("job"),
-            token_id=b"",
-            client=BOB,
-            request="",
-            metadata=None,
-            model_id="offline",
-            max_price_sats=None,
-            eval_fee=Msat(0),
-            wait_until_ms=0,
-        )
-        await job_rows.add(tx, new, "evaluating", due_at_ms)
-        await ledger.open_account(tx, new.job_id)
+async def test_what_the_customer_can_cure_is_said_before_that_the_queue_is_full(database):
+    async with opened(database, LIMITS__OPEN_INVOICES_PER_CLIENT="1") as world:
+        job, token = await world.order()
+        await world.store.write(fill_the_queue, START_MS + 10**9)
+        world.core.gate.close()
+
+        with pytest.raises(InvalidRequest):
+            await world.order("x" * (4 * 32_768 + 1))
+        with pytest.raises(InvalidRequest):
+            await world.order(refund_to="nowhere")
+        with pytest.raises(PriceAboveMaximum):
+            await world.order(max_price_sats=9)
+        with pytest.raises(RateLimited):
+            await world.order()
+        with pytest.raises(RateLimited):
+            await world.jobs.renew_invoice(job.job_id, token, client=ALICE)
+        with pytest.raises(ShuttingDown):
+            await world.order(client=BOB)
+
+
+async def test_a_free_evaluation_is_refused_to_who_had_enough_before_the_queue_is_looked_at(
+    database,
+):
+    settings = {"PRICING__EVAL_FEE_SATS": "0", "LIMITS__FREE_EVALUATIONS_PER_HOUR": "1"}
+    async with opened(database, **settings) as world:
+        job, _ = await world.order()
+        await world.becomes(job.job_id, "awaiting_work_payment")
+        await world.store.write(fill_the_queue, START_MS + 10**9)
+
+        with pytest.raises(RateLimited):
+            await world.order()
+        with pytest.raises(QueueFull):
+            await world.order(client=BOB)
+
+        assert await count(world, "free_uses") == 1
 
 
 # Limits

@@ -71,10 +71,10 @@ class Mortal:
 class PayerWorld:
     """Books, a wallet, and a payer of which as many processes may run as the test likes."""
 
-    def __init__(self, store, *, house_fee_sats_per_day=10_000):
+    def __init__(self, store, *, house_fee_sats_per_day=10_000, clock=None):
         self.store = store
         self.books = SessionBooks(store)
-        self.clock = HandClock()
+        self.clock = clock or HandClock()
         self.payer = FakePayer()
         self.bulletin = store.bulletin
         self.terms = RefundTerms(10, from_sats(house_fee_sats_per_day), RULE)
