@@ -5,7 +5,7 @@ a letter takes several messages for is remembered message by message.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.books.people import place_of
 from core.store.port import Row, Tx
@@ -66,7 +66,7 @@ async def post(tx: Tx, letter: Letter, now_ms: int) -> None:
         " :now_ms, :now_ms)",
         **place_of(letter.peer),
         slot=slot,
-        body=pack(letter),
+        body=pack(replace(letter, at_ms=letter.at_ms or now_ms)),
         is_news=int(letter.is_news),
         now_ms=now_ms,
     )
@@ -141,9 +141,19 @@ async def park(tx: Tx, peer: Peer) -> None:
     await _turn(tx, peer, "queued", "parked")
 
 
-async def unpark(tx: Tx, peer: Peer) -> bool:
-    """Send what was kept; False where nothing was."""
-    return await _turn(tx, peer, "parked", "queued") > 0
+async def unpark(tx: Tx, peer: Peer) -> None:
+    """Send what was kept."""
+    await _turn(tx, peer, "parked", "queued")
+
+
+async def has_parked(tx: Tx, peer: Peer) -> bool:
+    """Whether something was kept for a peer that could not be reached."""
+    row = await tx.one(
+        "SELECT 1 AS one FROM outbox WHERE channel = :channel AND realm = :realm AND uid = :uid"
+        " AND state = 'parked' LIMIT 1",
+        **place_of(peer),
+    )
+    return row is not None
 
 
 async def card(tx: Tx, peer: Peer, slot: str) -> Card | None:
@@ -157,6 +167,16 @@ async def card(tx: Tx, peer: Peer, slot: str) -> Card | None:
     if row is None:
         return None
     return Card(tuple(row["ext_ids"].split("\n")), row["form"], row["digest"])
+
+
+async def slot_of(tx: Tx, peer: Peer, ext_id: str) -> str | None:
+    """The slot that this message of ours stands in."""
+    rows = await tx.all(
+        "SELECT slot, ext_ids FROM cards WHERE channel = :channel AND realm = :realm"
+        " AND uid = :uid ORDER BY shown_at_ms DESC LIMIT 50",
+        **place_of(peer),
+    )
+    return next((row["slot"] for row in rows if ext_id in row["ext_ids"].split("\n")), None)
 
 
 async def show(tx: Tx, peer: Peer, slot: str, shown: Card, now_ms: int) -> None:
@@ -183,6 +203,23 @@ async def lose(tx: Tx, peer: Peer, slot: str) -> None:
         **place_of(peer),
         slot=slot,
     )
+
+
+async def move(tx: Tx, peer: Peer, before: str, after: str) -> None:
+    """What stands in one slot stands in another from now on, which was empty."""
+    await tx.run(
+        "UPDATE cards SET slot = :after WHERE channel = :channel AND realm = :realm"
+        " AND uid = :uid AND slot = :before",
+        **place_of(peer),
+        before=before,
+        after=after,
+    )
+
+
+async def where(tx: Tx, slot: str) -> list[Peer]:
+    """Who was shown this slot."""
+    rows = await tx.all("SELECT channel, realm, uid FROM cards WHERE slot = :slot", slot=slot)
+    return [Peer(row["channel"], row["realm"], row["uid"]) for row in rows]
 
 
 async def backlog(tx: Tx, channel: str, realm: str) -> tuple[int, int | None]:
@@ -216,8 +253,8 @@ async def _close(tx: Tx, number: int, state: str) -> None:
     )
 
 
-async def _turn(tx: Tx, peer: Peer, before: str, after: str) -> int:
-    changed = await tx.run(
+async def _turn(tx: Tx, peer: Peer, before: str, after: str) -> None:
+    await tx.run(
         "UPDATE outbox SET state = :after WHERE channel = :channel AND realm = :realm"
         " AND uid = :uid AND state = :before",
         **place_of(peer),
@@ -225,7 +262,6 @@ async def _turn(tx: Tx, peer: Peer, before: str, after: str) -> int:
         after=after,
     )
     tx.announce(OUTBOX)
-    return changed
 
 
 _CLASSES = named(Letter, Peer, Note, Bill, Result, Button, Link, Copy)

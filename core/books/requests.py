@@ -43,12 +43,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class PersonBill:
-    """An invoice that a person was shown; `ref` is a request's code, or empty."""
+    """An invoice that a person was shown there; `ref` is a request's code, or empty."""
 
     payment_hash: str
     session_id: str
     kind: BillKind
     ref: str
+    peer: Peer
     bolt11: str
     amount: Msat
     expires_at_ms: int
@@ -196,9 +197,10 @@ async def forget_texts(tx: Tx, session_id: str) -> None:
 async def add_bill(tx: Tx, bill: PersonBill) -> None:
     """Remember what an invoice was shown for."""
     await tx.run(
-        "INSERT INTO bills (payment_hash, session_id, kind, ref, bolt11, amount_msat,"
-        " expires_at_ms, is_paid) VALUES (:payment_hash, :session_id, :kind, :ref, :bolt11,"
-        " :amount, :expires_at_ms, 0)",
+        "INSERT INTO bills (payment_hash, session_id, kind, ref, channel, realm, uid, bolt11,"
+        " amount_msat, expires_at_ms, is_paid) VALUES (:payment_hash, :session_id, :kind, :ref,"
+        " :channel, :realm, :uid, :bolt11, :amount, :expires_at_ms, 0)",
+        **place_of(bill.peer),
         payment_hash=bill.payment_hash,
         session_id=bill.session_id,
         kind=bill.kind,
@@ -295,6 +297,7 @@ def _bill(row: Row) -> PersonBill:
         session_id=row["session_id"],
         kind=row["kind"],
         ref=row["ref"],
+        peer=Peer(row["channel"], row["realm"], row["uid"]),
         bolt11=row["bolt11"],
         amount=Msat(row["amount_msat"]),
         expires_at_ms=row["expires_at_ms"],

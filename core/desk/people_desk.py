@@ -15,6 +15,7 @@ from core.books import (
     jobs,
     ledger,
     lifecycle,
+    outbox,
     people,
     refunds,
     requests,
@@ -58,6 +59,7 @@ class View:
     account: Account
     prompt: Prompt | None
     open_requests: tuple[Request, ...]
+    wrote_lately: int  # messages of the last minute
     now_ms: int
 
     @property
@@ -144,6 +146,14 @@ class PeopleDesk:
     async def refunds(self, session_id: str) -> list[Refund]:
         """A person's latest withdrawals, newest first."""
         return await self.store.read(_refunds, session_id)
+
+    async def slot_of(self, peer: Peer, ext_id: str) -> str | None:
+        """What a message of ours that somebody answers is about."""
+        return await self.store.read(outbox.slot_of, peer, ext_id)
+
+    async def where(self, slot: str) -> list[Peer]:
+        """Who was shown this slot."""
+        return await self.store.read(outbox.where, slot)
 
     async def new_code(self, session_id: str) -> str:
         """A code for a request. Two at once may get the same: the second is then tried again."""
@@ -321,6 +331,7 @@ async def _view(tx: Tx, session_id: str, peer: Peer | None, now_ms: int) -> View
         account=account,
         prompt=None if peer is None else await talks.prompt(tx, peer, now_ms),
         open_requests=tuple(await requests.open_ones(tx, session_id)),
+        wrote_lately=await inbox.recent_count(tx, session_id, since_ms=now_ms - 60_000),
         now_ms=now_ms,
     )
 

@@ -114,6 +114,15 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveCard:
+    """What stands in one slot at a peer stands in another from now on."""
+
+    peer: Peer
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class Remind:
     """The conversation is to be told of this at that time."""
 
@@ -155,28 +164,24 @@ class Block:
     is_blocked: int
 
 
-Effect = (
+RequestEffect = (
+    AddRequest | DropRequest | NewCard | PayOnce | Told | Billed | PaidBill | Remind | MoveCard
+)
+PersonEffect = (
     Speak
     | SetLimit
     | OpenChat
     | CloseChat
     | ToldLow
-    | AddRequest
-    | DropRequest
-    | NewCard
-    | PayOnce
-    | Told
-    | Billed
-    | PaidBill
     | Ask
     | Answered
-    | Remind
     | Say
     | ForgetTalk
     | ForgetTexts
     | Reach
     | Block
 )
+Effect = RequestEffect | PersonEffect
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,18 +204,8 @@ async def write(tx: Tx, session_id: str, reply: Reply, now_ms: int) -> None:
         await outbox.post(tx, letter, now_ms)
 
 
-async def _write(tx: Tx, session_id: str, effect: Effect, now_ms: int) -> None:  # noqa: C901, PLR0912 - one line a case
+async def _write(tx: Tx, session_id: str, effect: Effect, now_ms: int) -> None:
     match effect:
-        case Speak(lang):
-            await people.speak(tx, session_id, lang)
-        case SetLimit(sats):
-            await people.limit(tx, session_id, sats)
-        case OpenChat():
-            await people.open_chat(tx, session_id)
-        case CloseChat():
-            await people.close_chat(tx, session_id)
-        case ToldLow(told):
-            await people.tell_low(tx, session_id, told)
         case AddRequest(request):
             await requests.add(tx, request)
         case DropRequest(request):
@@ -227,12 +222,30 @@ async def _write(tx: Tx, session_id: str, effect: Effect, now_ms: int) -> None: 
             await requests.add_bill(tx, bill)
         case PaidBill(payment_hash):
             await requests.pay_bill(tx, payment_hash)
+        case Remind(kind, ref, at_ms):
+            await inbox.remind(tx, session_id, kind, ref, at_ms=at_ms)
+        case MoveCard(peer, before, after):
+            await outbox.move(tx, peer, before, after)
+        case _:
+            await _write_of_person(tx, session_id, effect, now_ms)
+
+
+async def _write_of_person(tx: Tx, session_id: str, effect: PersonEffect, now_ms: int) -> None:
+    match effect:
+        case Speak(lang):
+            await people.speak(tx, session_id, lang)
+        case SetLimit(sats):
+            await people.limit(tx, session_id, sats)
+        case OpenChat():
+            await people.open_chat(tx, session_id)
+        case CloseChat():
+            await people.close_chat(tx, session_id)
+        case ToldLow(told):
+            await people.tell_low(tx, session_id, told)
         case Ask(peer, prompt):
             await talks.ask(tx, peer, prompt)
         case Answered(peer):
             await talks.close(tx, peer)
-        case Remind(kind, ref, at_ms):
-            await inbox.remind(tx, session_id, kind, ref, at_ms=at_ms)
         case Say(turn):
             await talks.say(tx, session_id, turn, now_ms)
         case ForgetTalk():
@@ -241,10 +254,7 @@ async def _write(tx: Tx, session_id: str, effect: Effect, now_ms: int) -> None: 
             await requests.forget_texts(tx, session_id)
         case Reach(peer, is_reachable):
             await people.reach(tx, peer, is_reachable)
-            if is_reachable:
-                await outbox.unpark(tx, peer)
-            else:
-                await outbox.park(tx, peer)
+            await (outbox.unpark if is_reachable else outbox.park)(tx, peer)
         case Block(blocked_id, is_blocked):
             await people.block(tx, blocked_id, is_blocked)
         case _:

@@ -88,6 +88,8 @@ CREATE TABLE cards (
   PRIMARY KEY (channel, realm, uid, slot)
 ) STRICT;
 
+CREATE INDEX cards_of_slot ON cards (slot);
+
 -- requests.py: what people asked for, under the codes that they see.
 CREATE TABLE requests (
   session_id TEXT NOT NULL,
@@ -113,6 +115,9 @@ CREATE TABLE bills (
   session_id TEXT NOT NULL,
   kind TEXT NOT NULL CHECK (kind IN ('check', 'once', 'price', 'topup', 'chat')),
   ref TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  realm TEXT NOT NULL,
+  uid TEXT NOT NULL,
   bolt11 TEXT NOT NULL,
   amount_msat INTEGER NOT NULL,
   expires_at_ms INTEGER NOT NULL,

@@ -1,0 +1,167 @@
+"""The counter: asks for the money of a request, and starts what is paid for.
+
+What a request needs is first looked for on the balance. Every invoice fills the balance, too, so
+that a payment is never lost, whenever it comes: the request goes on if it still waits for it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from bots.cards import Cards, Payable, price_of
+from bots.scene import Scene, Shop
+from core.books.jobs import Job
+from core.books.metering import MoneyMissing
+from core.books.requests import BillKind, PersonBill, Request
+from core.desk.people_desk import PeopleDesk
+from core.desk.people_reply import Billed, Effect, Remind, Reply, Told
+from core.values.errors import WalletUnavailable
+from core.values.mail import Letter
+from core.values.money import Msat, charge_sats, from_sats
+from core.wallets.port import WalletInvoice
+
+INVOICE_S = 3.0  # nobody waits longer for a card; it comes later then
+AGAIN_MS = 5_000
+EXPIRED = "expired"  # reminder: an invoice has run out
+INVOICE = "invoice"  # reminder: an invoice could not be made
+PROGRESS = "progress"  # reminder: the work takes long
+PROGRESS_MS = 300_000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Bills and starts requests."""
+
+    desk: PeopleDesk
+    shop: Shop
+    pay_url: Callable[[str], str | None]
+
+    def cards(self, scene: Scene, request: Request) -> Cards:
+        """What draws this request's cards; its buttons are those of its version."""
+        return Cards(self.shop, scene.voice, scene.place, request, request.version)
+
+    async def start(
+        self, scene: Scene, request: Request, *, max_price_sats: int, reply: Reply
+    ) -> bool:
+        """Have a request checked, paid from the balance; False where that does not cover it."""
+
+        def started(_: Job) -> Reply:
+            return reply + Reply((), (Told(request, "evaluating"),))
+
+        try:
+            await self.desk.start(
+                scene.mail,
+                scene.view,
+                request,
+                max_price_sats=max_price_sats,
+                reply=started,
+            )
+        except MoneyMissing:
+            return False
+        return True
+
+    async def accept(
+        self, scene: Scene, request: Request, *, reply: Callable[[Job], Reply]
+    ) -> bool:
+        """Have the work done, paid from the balance; False where that does not cover it.
+
+        Raises WrongState.
+        """
+        assert request.job_id is not None, "work belongs to a job"
+
+        def accepted(job: Job) -> Reply:
+            told = Told(request, job.state)
+            return reply(job) + Reply((), (told, self.progress(request, scene.now_ms)))
+
+        try:
+            await self.desk.accept(scene.mail, scene.view, request.job_id, reply=accepted)
+        except MoneyMissing:
+            return False
+        return True
+
+    async def bill_check(
+        self, scene: Scene, request: Request, *effects: Effect, is_redrawn: bool = False
+    ) -> Reply:
+        """The card of the check, with an invoice over what the balance lacks."""
+        kind: BillKind = "once" if request.once_sats else "check"
+        needed = from_sats(request.once_sats) if request.once_sats else self.shop.check_fee
+        amount = _missing(needed, scene.view.free)
+        try:
+            made = await self._make(scene, request, kind, amount)
+        except WalletUnavailable as fault:
+            return self._later(scene, request, fault, effects)
+        bill = _bill(scene, request, kind, made)
+        cards = self.cards(scene, request)
+        card = cards.check(Payable(bill, self.pay_url(bill.payment_hash)))
+        letter = scene.place.redrawn(card.content, card.slot or "") if is_redrawn else card
+        return Reply((letter,), (*effects, Billed(made, bill), _expiry(bill)))
+
+    async def price(self, scene: Scene, request: Request, job: Job, *effects: Effect) -> Reply:
+        """The card of the price: one press where the balance covers it, else an invoice."""
+        cards, price = self.cards(scene, request), price_of(job)
+        free = scene.view.free
+        if free >= price:
+            return Reply((cards.price_from_balance(job, balance=free),), effects)
+        try:
+            made = await self._make(scene, request, "price", _missing(price, free))
+        except WalletUnavailable as fault:
+            return self._later(scene, request, fault, effects)
+        bill = _bill(scene, request, "price", made)
+        letter = cards.price(job, Payable(bill, self.pay_url(bill.payment_hash)), balance=free)
+        return Reply((letter,), (*effects, Billed(made, bill), _expiry(bill)))
+
+    def progress(self, request: Request, now_ms: int) -> Remind:
+        """Have the person told when the work takes long."""
+        return Remind(PROGRESS, request.code, now_ms + PROGRESS_MS)
+
+    async def _make(
+        self, scene: Scene, request: Request, kind: BillKind, amount: Msat
+    ) -> WalletInvoice:
+        what = "check" if kind == "check" else "work"
+        try:
+            async with asyncio.timeout(INVOICE_S):
+                return await self.desk.make_invoice(
+                    scene.session_id,
+                    amount,
+                    memo=f"{self.shop.name} {what} #{request.code}",
+                    kind=kind,
+                )
+        except TimeoutError:
+            raise WalletUnavailable(f"no invoice within {INVOICE_S} s") from None
+
+    def _later(
+        self, scene: Scene, request: Request, fault: WalletUnavailable, effects: tuple[Effect, ...]
+    ) -> Reply:
+        """No invoice can be made now: say so once, and try again."""
+        log.warning("invoice for a request not made", reason=fault.reason)
+        again = Remind(INVOICE, request.code, scene.now_ms + AGAIN_MS)
+        down: tuple[Letter, ...] = ()
+        if not scene.is_reminded:
+            down = (scene.note("pay.down", code=request.code, slot=f"{request.code}:down"),)
+        return Reply(down, (*effects, again))
+
+
+def _bill(scene: Scene, request: Request, kind: BillKind, made: WalletInvoice) -> PersonBill:
+    return PersonBill(
+        payment_hash=made.payment_hash,
+        session_id=scene.session_id,
+        kind=kind,
+        ref=request.code,
+        peer=request.peer,
+        bolt11=made.bolt11,
+        amount=made.amount,
+        expires_at_ms=made.expires_at_ms,
+    )
+
+
+def _expiry(bill: PersonBill) -> Remind:
+    return Remind(EXPIRED, bill.payment_hash, bill.expires_at_ms)
+
+
+def _missing(needed: Msat, free: Msat) -> Msat:
+    """What an invoice has to be over, in whole satoshi."""
+    return from_sats(max(1, charge_sats(Msat(needed - free))))

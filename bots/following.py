@@ -1,0 +1,256 @@
+"""Requests, as the books tell of them: a payment came, a job moved on, time has passed."""
+
+from dataclasses import dataclass, replace
+
+from bots.cards import price_of
+from bots.counter import Counter
+from bots.scene import Place, Scene
+from core.books.inbox import Event
+from core.books.jobs import Job
+from core.books.requests import PersonBill, Request
+from core.desk.people_reply import DropRequest, NewCard, PaidBill, Reply, Told
+from core.values.errors import WrongState
+from core.values.mail import Button, Letter, Row
+from core.values.money import MSAT_PER_SAT, Msat
+
+MINUTE_MS = 60_000
+SILENCE_MS = 60_000  # who waited longer than this over a restart is told that we are back
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Handles what happens to requests. None says that the mail is closed already."""
+
+    counter: Counter
+
+    async def paid(self, scene: Scene, bill: PersonBill, amount: Msat) -> Reply | None:
+        """An invoice that was shown for a request is paid: the money is on the balance."""
+        request = await self.counter.desk.request(scene.session_id, bill.ref)
+        if request is None:
+            return Reply((), (PaidBill(bill.payment_hash),))
+        at = self._at(scene, request)
+        was_paid = (PaidBill(bill.payment_hash),)
+        if bill.kind == "price":
+            return await self._price_paid(at, request, bill, amount)
+        if request.state != "unpaid":
+            why = "cancelled" if request.state == "dropped" else "twice"
+            return Reply((self._late(at, request, amount, why),), was_paid)
+        checking = self.counter.cards(at, request).checking(bill.amount)
+        news = self._about_payment(at, request, bill, amount)
+        reply = Reply((checking, *news), was_paid)
+        most = self._most(at, request) if bill.kind == "once" else scene.view.person.limit_sats
+        if await self.counter.start(at, request, max_price_sats=most, reply=reply):
+            return None
+        return await self.counter.bill_check(at, _next(request), NewCard(request), *was_paid)
+
+    async def job_moved(self, scene: Scene, job_id: str) -> Reply | None:
+        """A job of the person's session has changed."""
+        request = await self.counter.desk.request_of_job(job_id)
+        if request is None:  # asked for over HTTP, with a token of the same balance
+            return Reply()
+        job = await self.counter.desk.job(job_id)
+        if request.told == job.state:
+            return Reply()
+        at, told = self._at(scene, request), Told(request, job.state)
+        if job.state == "awaiting_work_payment":
+            return await self.counter.price(at, _next(request), job, told)
+        if job.state == "executing":
+            started = self._started(at, request, job)
+            return Reply(started, (told, self.counter.progress(request, scene.now_ms)))
+        return Reply(self._ended(at, _next(request), job), (told,))
+
+    async def reminded(self, scene: Scene, event: Event) -> Reply | None:
+        """Time has passed."""
+        match event.kind:
+            case "expired":
+                return await self._expired(scene, event.ref)
+            case "invoice":
+                return await self._invoice(scene, event.ref)
+            case "progress":
+                return await self._progress(scene, event.ref)
+            case _:
+                raise AssertionError(f"no reminder of ours: {event.kind}")
+
+    async def waited_out(self, scene: Scene, request: Request) -> Reply:
+        """Nobody has paid for the check of a request within its time."""
+        cards = self.counter.cards(self._at(scene, request), request)
+        return Reply((cards.closed("check", "card.price_ended"),), (DropRequest(request),))
+
+    async def _price_paid(
+        self, scene: Scene, request: Request, bill: PersonBill, amount: Msat
+    ) -> Reply | None:
+        was_paid = PaidBill(bill.payment_hash)
+        assert request.job_id is not None, "a price belongs to a job"
+        job = await self.counter.desk.job(request.job_id)
+        cards = self.counter.cards(scene, request)
+
+        def accepted(now: Job) -> Reply:
+            news = self._about_payment(scene, request, bill, amount)
+            return Reply((cards.working(now, bill.amount), *news), (was_paid,))
+
+        try:
+            if await self.counter.accept(scene, request, reply=accepted):
+                return None
+        except WrongState:
+            return Reply((self._late(scene, request, amount, _why(job)),), (was_paid,))
+        # A part of the balance that the price counted on was spent meanwhile.
+        return await self.counter.price(scene, _next(request), job, NewCard(request), was_paid)
+
+    async def _expired(self, scene: Scene, payment_hash: str) -> Reply:
+        """An invoice ran out: its card says so, unless a newer one stands there."""
+        bill = await self.counter.desk.bill(payment_hash)
+        if bill is None or bill.is_paid or not bill.ref:
+            return Reply()
+        request = await self.counter.desk.request(scene.session_id, bill.ref)
+        newest = await self.counter.desk.bills_of(scene.session_id, bill.ref)
+        if request is None or newest[0].payment_hash != payment_hash:
+            return Reply()
+        cards = self.counter.cards(self._at(scene, request), request)
+        if request.state == "unpaid" and bill.kind != "price":
+            return Reply((cards.check_expired(),))
+        if request.told == "awaiting_work_payment" and bill.kind == "price":
+            return Reply((cards.price_expired(),))
+        return Reply()
+
+    async def _invoice(self, scene: Scene, code: str) -> Reply:
+        """Try again to make an invoice that could not be made."""
+        request = await self.counter.desk.request(scene.session_id, code)
+        if request is None or request.state == "dropped":
+            return Reply()
+        at, fresh = self._at(scene, request), _next(request)
+        if request.state == "unpaid":
+            billed = await self.counter.bill_check(at, fresh, NewCard(request))
+        else:
+            assert request.job_id is not None, "a request that has started is a job"
+            job = await self.counter.desk.job(request.job_id)
+            if job.state != "awaiting_work_payment":
+                return Reply()
+            billed = await self.counter.price(at, fresh, job, NewCard(request))
+        if not billed.letters:
+            return billed
+        below = self.counter.cards(at, request).closed("down", "card.below")
+        return Reply((below,)) + billed
+
+    async def _progress(self, scene: Scene, code: str) -> Reply:
+        """The work takes long."""
+        request = await self.counter.desk.request(scene.session_id, code)
+        if request is None or request.told != "executing" or request.job_id is None:
+            return Reply()
+        job = await self.counter.desk.job(request.job_id)
+        minutes = max(1, (scene.now_ms - job.updated_at_ms) // MINUTE_MS)
+        at = self._at(scene, request)
+        letter = at.note("job.progress", code=code, minutes=minutes, slot=f"{code}:progress")
+        return Reply((letter,))
+
+    def _started(self, scene: Scene, request: Request, job: Job) -> tuple[Letter, ...]:
+        """The work runs; drawn here only where it started by itself."""
+        if request.told == "awaiting_work_payment":
+            return ()
+        cards = self.counter.cards(scene, request)
+        if request.once_sats:
+            return (cards.working(job, None),)
+        limit_sats = scene.view.person.limit_sats
+        return (cards.started(job, limit_sats=limit_sats, left=scene.view.free),)
+
+    def _ended(self, scene: Scene, request: Request, job: Job) -> tuple[Letter, ...]:
+        cards = self.counter.cards(scene, request)
+        match job.state:
+            case "complete":
+                left = scene.view.free if request.once_sats else None
+                return (cards.result(job, left=left),)
+            case "rejected":
+                return (self._rejected(scene, request, job),)
+            case _:
+                return self._failed(scene, request, job)
+
+    def _rejected(self, scene: Scene, request: Request, job: Job) -> Letter:
+        has_rest = bool(scene.view.free)
+        rest = scene.voice.say("balance.view", balance=scene.balance, held="", open_list="")
+        return scene.note(
+            "check.no",
+            code=request.code,
+            reason=job.reason or "",
+            tip=rest.strip() if has_rest else "",
+            buttons=_withdraw_button(scene) if has_rest else (),
+            hint=scene.voice.say("hint.withdraw") if has_rest else "",
+        )
+
+    def _failed(self, scene: Scene, request: Request, job: Job) -> tuple[Letter, ...]:
+        cards = self.counter.cards(scene, request)
+        match job.error_code:
+            case "quote_expired":
+                return (cards.closed("price", "card.price_ended"),)
+            case "cancelled" | "eval_unpaid" | None:
+                return (cards.closed("price", "card.cancelled"),)
+            case "evaluation_failed":
+                back, key = self.counter.shop.check_fee, "job.failed_check"
+            case "work_failed" | "deadline_exceeded":
+                back, key = Msat(self.counter.shop.check_fee + price_of(job)), "job.failed"
+        again = scene.voice.say("btn.try_again", amount=scene.voice.costs(back))
+        buttons = (
+            (Button(again, "again", request.code, request.version),),
+            *_withdraw_button(scene),
+        )
+        letter = scene.note(
+            key,
+            code=request.code,
+            amount=scene.voice.has(back),
+            balance=scene.balance,
+            buttons=buttons,
+            hint=scene.voice.say("hint.withdraw"),
+        )
+        return (letter,)
+
+    def _about_payment(
+        self, scene: Scene, request: Request, bill: PersonBill, amount: Msat
+    ) -> tuple[Letter, ...]:
+        """What is to be said of a payment that is not quite as asked for."""
+        letters: tuple[Letter, ...] = ()
+        if scene.mail.at_ms > bill.expires_at_ms:
+            letters += (scene.note("pay.late_go", code=request.code),)
+        if amount > bill.amount:
+            extra = scene.voice.has(Msat(amount - bill.amount))
+            over = scene.note("pay.over", code=request.code, extra=extra, balance=scene.balance)
+            letters += (over,)
+        return letters
+
+    def _late(self, scene: Scene, request: Request, amount: Msat, why: str) -> Letter:
+        return scene.note(
+            "pay.late_credit",
+            code=request.code,
+            amount=scene.voice.has(amount),
+            why=scene.voice.say(f"pay.why.{why}"),
+            balance=scene.balance,
+            buttons=_withdraw_button(scene),
+            hint=scene.voice.say("hint.withdraw"),
+        )
+
+    def _most(self, scene: Scene, request: Request) -> int:
+        """What the work may cost that is paid together with its check."""
+        once = Msat(request.once_sats * MSAT_PER_SAT - self.counter.shop.check_fee)
+        return max(once // MSAT_PER_SAT, scene.view.person.limit_sats)
+
+    def _at(self, scene: Scene, request: Request) -> Scene:
+        """The scene where the request was asked."""
+        contact = next((known for known in scene.view.contacts if known.peer == request.peer), None)
+        via = "" if contact is None else contact.via
+        return replace(scene, place=Place(request.peer, via, request.message_id))
+
+
+def _next(request: Request) -> Request:
+    return replace(request, version=request.version + 1)
+
+
+def _withdraw_button(scene: Scene) -> tuple[Row, ...]:
+    return ((Button(scene.voice.say("btn.withdraw"), "withdraw", ""),),)
+
+
+def _why(job: Job) -> str:
+    """Why a payment of a price came too late for its job."""
+    match job.error_code:
+        case "quote_expired":
+            return "price_ended"
+        case "cancelled":
+            return "cancelled"
+        case _:
+            return "twice"

@@ -1,0 +1,247 @@
+"""A person's money: what is there, putting more in, taking it out."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from bots.cards import Payable, bill_of
+from bots.counter import EXPIRED
+from bots.scene import Place, Scene, Shop
+from core.books.refunds import Refund
+from core.books.requests import BillKind, PersonBill, Request
+from core.books.talks import Prompt
+from core.desk import withdrawals
+from core.desk.people_desk import PeopleDesk
+from core.desk.people_reply import Answered, Ask, Billed, MoveCard, PaidBill, Remind, Reply
+from core.desk.withdrawals import Able, Cannot
+from core.values.errors import InvalidRequest, WalletUnavailable
+from core.values.mail import Button, Letter, Note, Row
+from core.values.money import MSAT_PER_SAT, Msat, from_sats
+
+USUAL_DEPOSIT_SATS = 1_000
+DEPOSITS_SATS = (500, 2_000, 5_000)
+QUESTION_MS = 900_000  # a question of ours stays open this long
+DEPOSIT_SLOT = "deposit"
+SLOW_MS = 60_000  # who waited longer for a payment's end is told, not only shown
+TARGET_LENGTH = 40  # of an invoice, where it is named
+
+_STATE_OF_JOB = {
+    "": "checking",
+    "evaluating": "checking",
+    "awaiting_work_payment": "priced",
+    "executing": "working",
+    "complete": "done",
+    "rejected": "declined",
+    "failed": "failed_credited",
+}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """Handles a person's money. None says that the mail is closed already."""
+
+    desk: PeopleDesk
+    shop: Shop
+    pay_url: Callable[[str], str | None]
+
+    def show(self, scene: Scene) -> Reply:
+        """What is there, and what is open."""
+        held = scene.view.account.held
+        lines = [self._line(scene, request) for request in scene.view.open_requests]
+        text = scene.voice.say(
+            "balance.view",
+            balance=scene.balance,
+            held=scene.voice.say("balance.held", held=scene.voice.has(held)) if held else "",
+            open_list="\n".join(lines),
+        )
+        topup = scene.voice.say("btn.topup", amount=scene.voice.sat(USUAL_DEPOSIT_SATS))
+        row: Row = (Button(topup, "topup", str(USUAL_DEPOSIT_SATS)),)
+        if scene.view.free:
+            row = (*row, Button(scene.voice.say("btn.withdraw"), "withdraw", ""))
+        hint = scene.voice.say("hint.topup")
+        return Reply((scene.place.letter(Note(text.strip(), buttons=(row,), hint=hint)),))
+
+    async def top_up(self, scene: Scene, sats: int | None) -> Reply:
+        """An invoice that fills the balance."""
+        return await self.deposit(scene, "topup", sats or USUAL_DEPOSIT_SATS, key="topup.card")
+
+    async def deposit(
+        self, scene: Scene, kind: BillKind, sats: int, *, key: str, is_redrawn: bool = False
+    ) -> Reply:
+        """The card of a deposit over so much; `key` is its text."""
+        least, most = self.shop.deposit_min_sats, self.shop.deposit_max_sats
+        if not least <= sats <= most:
+            low, high = scene.voice.sat(least), scene.voice.sat(most)
+            return Reply((scene.note("topup.bad", min=low, max=high),))
+        memo = f"{self.shop.name} deposit"
+        try:
+            made = await self.desk.make_invoice(
+                scene.session_id, from_sats(sats), memo=memo, kind=kind
+            )
+        except WalletUnavailable as fault:
+            log.warning("deposit invoice not made", reason=fault.reason)
+            return Reply((scene.note("pay.deposit_down"),))
+        bill = PersonBill(
+            payment_hash=made.payment_hash,
+            session_id=scene.session_id,
+            kind=kind,
+            ref="",
+            peer=scene.place.peer,
+            bolt11=made.bolt11,
+            amount=made.amount,
+            expires_at_ms=made.expires_at_ms,
+        )
+        text = scene.voice.say(
+            key,
+            amount=scene.voice.costs(made.amount),
+            avg=scene.voice.costs(self.shop.usual_answer),
+            invoice="{invoice}",
+            minutes=self.shop.invoice_expiry_s // 60,
+        )
+        verb = "fund" if kind == "chat" else "topup"
+        others = tuple(
+            Button(scene.voice.sat(other), verb, str(other))
+            for other in DEPOSITS_SATS
+            if other != sats and least <= other <= most
+        )
+        payable = Payable(bill, self.pay_url(bill.payment_hash))
+        hint = scene.voice.say("hint.topup_amount")
+        content = bill_of(scene.voice, text, payable, others, hint)
+        place = scene.place
+        letter = (place.redrawn if is_redrawn else place.letter)(content, slot=DEPOSIT_SLOT)
+        expiry = Remind(EXPIRED, bill.payment_hash, bill.expires_at_ms)
+        return Reply((letter,), (Billed(made, bill), expiry))
+
+    def paid(self, scene: Scene, bill: PersonBill | None, amount: Msat) -> Reply:
+        """Money came that is for no request."""
+        text = scene.voice.say(
+            "card.paid_chat", amount=scene.voice.has(amount), balance=scene.balance
+        )
+        note = Note(text, is_settled=True)
+        if bill is None:  # paid for over HTTP, with a token of the same balance
+            return Reply((scene.place.letter(note),))
+        card = scene.place.redrawn(note, DEPOSIT_SLOT)
+        return Reply((card,), (PaidBill(bill.payment_hash),))
+
+    async def withdraw(self, scene: Scene, to: str) -> Reply:
+        """Somebody wants money back; ask where to, unless that was said."""
+        if to:
+            return await self.confirm(scene, to)
+        most = withdrawals.most(self.desk.payouts, scene.view.free)
+        if withdrawals.is_too_small(self.desk.payouts, most):
+            return Reply((scene.note("wd.small", balance=scene.balance),))
+        text = scene.voice.say(
+            "wd.ask",
+            max=scene.voice.has(most),
+            balance=scene.voice.has(scene.view.free),
+            fee=scene.voice.costs(Msat(scene.view.free - most)),
+        )
+        prompt = Prompt("withdraw", "", "", scene.now_ms + QUESTION_MS)
+        return Reply((scene.place.letter(Note(text)),), (Ask(scene.place.peer, prompt),))
+
+    async def confirm(self, scene: Scene, to: str) -> Reply:
+        """A destination was named: ask before anything is sent."""
+        free = scene.view.free
+        found = await withdrawals.look(self.desk.payouts, to.strip(), free=free)
+        match found:
+            case Cannot(why):
+                return Reply((self._bad(scene, why),))
+            case Able(destination, amount, names_amount=names_amount):
+                if withdrawals.is_too_small(self.desk.payouts, amount):
+                    return Reply((scene.note("wd.small", balance=scene.balance),))
+                sats = "" if names_amount else str(amount // MSAT_PER_SAT)
+                return _confirmation(scene, destination, amount, sats)
+
+    async def send(self, scene: Scene, prompt: Prompt) -> Reply | None:
+        """Somebody said yes: `prompt` holds the destination."""
+        to, _, sats = prompt.body.partition("\n")
+        peer = scene.place.peer
+
+        def sent(refund: Refund) -> Reply:
+            slot = _slot(refund.refund_id)
+            note = Note(scene.voice.say("wd.sending", amount=scene.voice.has(refund.amount)))
+            moved = MoveCard(peer, _slot(prompt.ref), slot)
+            return Reply((scene.place.redrawn(note, slot),), (Answered(peer), moved))
+
+        try:
+            await self.desk.withdraw(
+                scene.mail,
+                scene.view,
+                to,
+                amount_sats=int(sats) if sats else None,
+                reply=sent,
+            )
+        except InvalidRequest as refusal:
+            log.info("withdrawal refused", reason=refusal.detail)
+            why = "too_high" if "free" in refusal.detail else "unreachable"
+            return Reply((self._bad(scene, why),), (Answered(peer),))
+        except WalletUnavailable as fault:
+            log.warning("withdrawal not begun", reason=fault.reason)
+            return Reply((self._bad(scene, "unreachable"),), (Answered(peer),))
+        return None
+
+    async def refunds_moved(self, scene: Scene) -> Reply:
+        """Withdrawals of the person have changed: those that ended, or cannot be known yet."""
+        letters = []
+        for refund in await self.desk.refunds(scene.session_id):
+            if refund.updated_at_ms < scene.mail.at_ms or refund.state in {"due", "sending"}:
+                continue
+            slot = _slot(refund.refund_id)
+            at = await self._where_shown(scene, slot)
+            content = Note(self._outcome(scene, refund))
+            is_slow = refund.updated_at_ms - refund.created_at_ms > SLOW_MS
+            letters.append((at.letter if is_slow else at.redrawn)(content, slot=slot))
+        return Reply(tuple(letters))
+
+    async def _where_shown(self, scene: Scene, slot: str) -> Place:
+        """Where the person said yes to this; one who asked over HTTP is told where seen last."""
+        known = {contact.peer: contact for contact in scene.view.contacts}
+        for peer in await self.desk.where(slot):
+            if peer in known:
+                return Place(peer, known[peer].via)
+        return scene.place
+
+    def _outcome(self, scene: Scene, refund: Refund) -> str:
+        amount, fee = scene.voice.has(refund.amount), scene.voice.costs(refund.fee)
+        match refund.state:
+            case "paid":
+                return scene.voice.say("wd.paid", amount=amount, fee=fee, balance=scene.balance)
+            case "unknown":
+                return scene.voice.say("wd.unknown", amount=amount)
+            case _:
+                return scene.voice.say("wd.failed", balance=scene.balance)
+
+    def _bad(self, scene: Scene, why: str) -> Letter:
+        most = withdrawals.most(self.desk.payouts, scene.view.free)
+        reason = scene.voice.say(f"wd.why.{why}", max=scene.voice.has(most))
+        return scene.note("wd.bad", why=reason)
+
+    def _line(self, scene: Scene, request: Request) -> str:
+        state = "check_unpaid" if request.state == "unpaid" else _STATE_OF_JOB[request.told]
+        word = scene.voice.say(f"state.{state}")
+        return scene.voice.say("balance.line", code=request.code, state=word, amount="").strip()
+
+
+def _confirmation(scene: Scene, to: str, amount: Msat, sats: str) -> Reply:
+    ref = secrets.token_hex(4)
+    target = to if len(to) <= TARGET_LENGTH else f"{to[:16]}…{to[-8:]}"
+    text = scene.voice.say("wd.confirm", amount=scene.voice.has(amount), target=target)
+    buttons = (
+        (
+            Button(scene.voice.say("btn.yes"), "yes", ref, 1),
+            Button(scene.voice.say("btn.cancel"), "drop", ref, 1),
+        ),
+    )
+    hint = scene.voice.say("hint.confirm", minutes=QUESTION_MS // 60_000)
+    prompt = Prompt("send", ref, f"{to}\n{sats}", scene.now_ms + QUESTION_MS)
+    letter = scene.place.letter(Note(text, buttons=buttons, hint=hint), slot=_slot(ref))
+    return Reply((letter,), (Ask(scene.place.peer, prompt),))
+
+
+def _slot(name: str) -> str:
+    """Where a withdrawal stands: under its question, later under its own id."""
+    return f"wd:{name}"

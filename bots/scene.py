@@ -1,0 +1,138 @@
+"""A scene: one thing that came in, who it came from, and how to answer there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from core.books.inbox import Event, Mail
+from core.desk.people_desk import View
+from core.values.mail import Content, Letter, Note, Peer, Row
+from core.values.money import Msat, from_sats
+from core.values.pricing import Prices, Pricing, request_cost_msat
+from core.values.texts import Catalogue, charged_sats, sats
+
+# The size of an ordinary answer in a chat, to name a price before there is one.
+USUAL_INPUT_TOKENS, USUAL_OUTPUT_TOKENS = 300, 300
+_NO_HOLD = Msat(2**62)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """What a conversation says about the service."""
+
+    name: str
+    contact: str
+    check_fee: Msat
+    keeps_fee_on_reject: bool
+    pay_once_sats: int
+    unpaid_max: int
+    deposit_min_sats: int
+    deposit_max_sats: int
+    payout_min_sats: int
+    invoice_expiry_s: int
+    unpaid_ttl_ms: int
+    retention_days: int
+    pricing: Pricing
+    prices: Prices
+    languages: Sequence[str]
+
+    @property
+    def usual_answer(self) -> Msat:
+        """What an ordinary answer in a chat costs."""
+        return request_cost_msat(
+            self.pricing,
+            self.prices,
+            input_tokens=USUAL_INPUT_TOKENS,
+            output_tokens=USUAL_OUTPUT_TOKENS,
+            hold=_NO_HOLD,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Says things in one language."""
+
+    catalogue: Catalogue
+    lang: str
+
+    def say(self, key: str, **values: object) -> str:
+        """The text `key`."""
+        return self.catalogue.say(key, self.lang, **values)
+
+    def has(self, amount: Msat) -> str:
+        """What somebody has: rounded down."""
+        return sats(amount, self.lang)
+
+    def costs(self, amount: Msat) -> str:
+        """What something costs: rounded up."""
+        return charged_sats(amount, self.lang)
+
+    def sat(self, whole: int) -> str:
+        """An amount in whole satoshi."""
+        return sats(from_sats(whole), self.lang)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer goes: to whom, how, and in reply to which message."""
+
+    peer: Peer
+    via: str = ""
+    message_id: str | None = None
+
+    def letter(self, content: Content, *, slot: str | None = None) -> Letter:
+        """A new message here; with a slot, what stands there is from now on this one."""
+        return Letter(
+            peer=self.peer,
+            content=content,
+            slot=slot,
+            is_news=True,
+            reply_to=self.message_id,
+            via=self.via,
+        )
+
+    def redrawn(self, content: Content, slot: str) -> Letter:
+        """What stands in a slot is to look like this; nobody needs to be called for it."""
+        return replace(self.letter(content, slot=slot), is_news=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One piece of mail, and the person it is from or for."""
+
+    mail: Mail
+    view: View
+    voice: Voice
+    place: Place
+
+    @property
+    def session_id(self) -> str:
+        """The person's session."""
+        return self.view.session_id
+
+    @property
+    def now_ms(self) -> int:
+        """When this is answered."""
+        return self.view.now_ms
+
+    @property
+    def is_reminded(self) -> bool:
+        """Whether time brought this up, not the person."""
+        return isinstance(self.mail.item, Event) and self.mail.item.what == "reminder"
+
+    @property
+    def balance(self) -> str:
+        """What the person has, in words."""
+        return self.voice.has(self.view.account.balance)
+
+    def note(
+        self,
+        key: str,
+        *,
+        buttons: tuple[Row, ...] = (),
+        hint: str = "",
+        slot: str | None = None,
+        **values: object,
+    ) -> Letter:
+        """A plain message of the text `key`."""
+        note = Note(self.voice.say(key, **values), buttons=buttons, hint=hint)
+        return self.place.letter(note, slot=slot)
