@@ -7,7 +7,7 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -29,9 +29,11 @@ from core.loops.autopay import AutopayLoop
 from core.loops.keep import Keeper
 from core.loops.live import Live
 from core.loops.payer import PayerLoop
+from core.loops.reconcile import Reconciler
 from core.loops.settle import Settler
 from core.loops.steps import Steps
-from core.loops.supervisor import Supervisor
+from core.loops.supervisor import Loop, Supervisor
+from core.loops.watchdog import Watchdog
 from core.loops.worker import Worker
 from core.store import migrate
 from core.store.bulletin import Bulletin
@@ -42,6 +44,7 @@ from core.wallets.lnurl import Resolver
 from core.wallets.port import Payer, Wallet
 
 LAST_CHARGES_S = 2.0  # for what hung-up streams still have to pay
+COMPARED_S = 3.0  # how long the doors wait for the first comparison with the wallet
 DOWN_MS = 5_000  # nobody was seen for longer than this: the service was down
 _REFUSAL = (
     "The server secret is not the one that this database was made with: bring back the secret.key"
@@ -58,6 +61,8 @@ class Core:
     wallet: Wallet
     gate: Gate
     worker: Worker
+    watchdog: Watchdog
+    reconciler: Reconciler
     webhook_secret: str
 
     async def drain(self, grace_s: float) -> None:
@@ -122,10 +127,13 @@ async def open_core(
         terms, pricing = job_terms(config), pricing_of(config)
         models = {model.id: model for model in map(model_of, config.models)}
         gate, live = Gate(), Live()
+        gate.intake.stop("start", "the books have not been compared with the wallet yet")
         settler = Settler(store, wallet, clock, terms)
         steps = Steps(store, wallet, agent, clock, live, terms, pricing, models)
         worker = Worker(steps, bulletin, process_id)
         keeper = Keeper(store, settler, clock, terms, process_id)
+        watchdog = Watchdog(store, wallet, gate.intake, clock)
+        reconciler = Reconciler(store, wallet, payer, gate.intake, clock, terms)
         supervisor = Supervisor(clock)
         health = Health(store, wallet, agent, clock, gate, supervisor)
         desk = open_desk(config, ground, settler, health, live)
@@ -133,25 +141,48 @@ async def open_core(
 
         stack.push_async_callback(supervisor.aclose)
         stack.push_async_callback(worker.drain, 0)
-        supervisor.start("settler", settler.run)
-        supervisor.start("worker", worker.run)
-        supervisor.start("pulse", keeper.pulse)
-        supervisor.start("sweep", keeper.sweep)
-        supervisor.start("tidy", keeper.tidy)
-        supervisor.start("health", health.run)
+        await watchdog.heed_operator()
+        loops: dict[str, Loop] = {
+            "settler": settler.run,
+            "worker": worker.run,
+            "pulse": keeper.pulse,
+            "sweep": keeper.sweep,
+            "tidy": keeper.tidy,
+            "health": health.run,
+            "reconciler": reconciler.run,
+            "watchdog": watchdog.watch,
+            "audit": watchdog.audit,
+        }
         if payer is not None:
-            _start_payouts(supervisor, config, ground, payer)
-        yield Core(desk, store, wallet, gate, worker, webhook_secret(secret))
+            loops |= _payout_loops(config, ground, payer, compared=reconciler.was_compared)
+        for name, loop in loops.items():
+            supervisor.start(name, loop)
+        with suppress(TimeoutError):  # with a wallet that is slow, money is taken a little later
+            async with asyncio.timeout(COMPARED_S):
+                await reconciler.was_compared.wait()
+        yield Core(desk, store, wallet, gate, worker, watchdog, reconciler, webhook_secret(secret))
 
 
-def _start_payouts(supervisor: Supervisor, config: Config, ground: Ground, payer: Payer) -> None:
-    """Start the loops that send money."""
-    store, bulletin, clock = ground.store, ground.bulletin, ground.clock
+def _payout_loops(
+    config: Config, ground: Ground, payer: Payer, *, compared: asyncio.Event
+) -> dict[str, Loop]:
+    """The loops that send money, which begin when the books were compared with the wallet."""
     terms, hosts = refund_terms(config), config.refunds.lnurl_insecure_hosts
-    pays = PayerLoop(store, bulletin, payer, clock, terms, ground.process_id)
-    autopay = AutopayLoop(store, bulletin, ground.resolver, clock, terms, hosts)
-    supervisor.start("payer", pays.run)
-    supervisor.start("autopay", autopay.run)
+    pays = PayerLoop(ground.store, ground.bulletin, payer, ground.clock, terms, ground.process_id)
+    autopay = AutopayLoop(
+        ground.store, ground.bulletin, ground.resolver, ground.clock, terms, hosts
+    )
+    return {"payer": _after(compared, pays.run), "autopay": _after(compared, autopay.run)}
+
+
+def _after(event: asyncio.Event, loop: Loop) -> Loop:
+    """The loop that begins only when this has happened."""
+
+    async def run() -> None:
+        await event.wait()
+        await loop()
+
+    return run
 
 
 async def open_store(config: Config, bulletin: Bulletin, clock: Clock) -> Store:

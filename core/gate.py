@@ -1,7 +1,8 @@
 """The gate: whether this process takes in new money and new work, and whether it is ready.
 
-The gate closes when the process is told to stop. Readiness is looked at in the background, so that
-asking for it is instant and costs an outside party nothing.
+The gate closes for good when the process is told to stop, and for new money whenever the intake is
+closed. Readiness is looked at in the background, so that asking for it is instant and costs an
+outside party nothing.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import structlog
 
 from core.agents.port import Agent
 from core.books import settings
+from core.loops.intake import Intake, Reason
 from core.loops.supervisor import Supervisor
 from core.store.port import Store
 from core.values.clock import Clock
@@ -21,7 +23,8 @@ from core.wallets.port import Wallet
 LOOK_S = 10.0
 LOOK_AGAIN_S = 1.0  # while somebody is not ready
 
-_SERVES: Mapping[str, str] = {"settler": "wallet", "worker": "model"}
+_SERVES: Mapping[str, str] = {"settler": "wallet", "reconciler": "wallet", "worker": "model"}
+_SHOWN_AS: Mapping[Reason, str] = {"start": "wallet", "wallet": "wallet", "books": "database"}
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +33,22 @@ log = structlog.get_logger(__name__)
 class Gate:
     """Open until the process is told to stop."""
 
+    intake: Intake = field(default_factory=Intake)
     is_draining: bool = False
 
     def check(self) -> None:
-        """Raise ShuttingDown where nothing new is taken in."""
+        """Raise where nothing new is begun, be it free or money that goes back.
+
+        That is ShuttingDown, and before the books were compared with the wallet WalletUnavailable.
+        """
         if self.is_draining:
             raise ShuttingDown("draining")
+        self.intake.check_started()
+
+    def check_intake(self) -> None:
+        """Raise ShuttingDown, Paused or WalletUnavailable where no new money is taken."""
+        self.check()
+        self.intake.check()
 
     def close(self) -> None:
         """Take nothing new from now on."""
@@ -70,10 +83,12 @@ class Health:
     def not_ready(self) -> list[str]:
         """Who is not ready: database, wallet, model, draining.
 
-        A loop that is down counts as the one whom it serves.
+        A loop that is down counts as the one whom it serves. A wallet that holds too little, and
+        books that do not balance, are not ready; a pause of the operator's is no fault.
         """
         down = {_SERVES.get(loop, "database") for loop in self.supervisor.down}
         names = set(self._not_ready | down)
+        names |= {_SHOWN_AS[reason] for reason in self.gate.intake.reasons if reason in _SHOWN_AS}
         if self.gate.is_draining:
             names.add("draining")
         return sorted(names)

@@ -24,7 +24,7 @@ REQUEST = "Sort these names."
 EVAL_FEE_SATS = 21
 PRICE_SATS = 15  # of 5 tokens in and 1,000 tokens out, as `tests.fakes.ACCEPTED` estimates
 TTL_S, DEADLINE_S, LEASE_S = 86_400, 600, 15
-LOOPS_THAT_SLEEP = 4  # pulse, sweep, tidy, health
+LOOPS_THAT_SLEEP = 7  # pulse, sweep, tidy, health, reconciler, watchdog, audit
 PATIENCE_S = 30.0
 
 

@@ -5,6 +5,7 @@ it is the owner's: what came in is a deposit of the owner, what went out a draw,
 wallet still covers what customers are owed.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from core.books import cover, invoices, ledger, recovered, settlement
@@ -33,6 +34,16 @@ _PURPOSES: dict[str, Purpose] = {
     "deposit": "deposit",
     "topup": "topup",
 }
+
+
+async def book_all(
+    tx: Tx, listed: Sequence[Movement], *, wallet_holds: Msat, terms: JobTerms, now_ms: int
+) -> list[Found]:
+    """Do `book` for each of these, in this order."""
+    return [
+        await book(tx, moved, wallet_holds=wallet_holds, terms=terms, now_ms=now_ms)
+        for moved in listed
+    ]
 
 
 async def book(

@@ -187,7 +187,7 @@ class JobDesk:
         job = await self.own_job(job_id, bearer)
         purpose, amount = _awaited(job)
         await self.store.read(self._refuse_too_many, client)
-        self.gate.check()
+        self.gate.check_intake()
         made = await self._create_invoice(job_id, purpose, amount, token_id=job.token_id)
         return await self.store.write(
             self._add_invoice, job, made, purpose=purpose, client=client, keep=keep
@@ -213,7 +213,7 @@ class JobDesk:
 
         Asked last: what the customer can cure comes first, and what was written so far goes.
         """
-        self.gate.check()
+        self.gate.check_intake()
         if await job_rows.count_due(tx, DUE_MAX) >= DUE_MAX:
             raise QueueFull("too many jobs wait for a worker")
 

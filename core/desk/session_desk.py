@@ -81,8 +81,13 @@ class SessionDesk:
         amount = self._deposit(amount_sats)
         await self.till.check_open_invoices(client)
         session_id = new_id("ses")
-        made = await self.till.make_invoice(session_id, amount, kind="deposit")
-        return await self.store.write(self._open, session_id, made, client, keep)
+        token_id = new_token_id()
+        made = await self.till.make_invoice(
+            session_id, amount, kind="deposit", marks={"token": token_id.hex()}
+        )
+        return await self.store.write(
+            self._open, session_id, made, token_id=token_id, client=client, keep=keep
+        )
 
     async def check(self, session_id: str, bearer: Bearer, right: Right) -> str:
         """The id of the bearer's own session. Raises Unauthorized, NotFound, Forbidden."""
@@ -162,6 +167,8 @@ class SessionDesk:
         tx: Tx,
         session_id: str,
         made: WalletInvoice,
+        *,
+        token_id: bytes,
         client: str,
         keep: Keep[OpenedSession] | None,
     ) -> OpenedSession:
@@ -176,7 +183,7 @@ class SessionDesk:
         )
         invoice = invoices.fresh(made, session_id, "deposit", now_ms)
         await invoices.add(tx, invoice, client=client)
-        identifier = Identifier(bytes.fromhex(made.payment_hash), new_token_id())
+        identifier = Identifier(bytes.fromhex(made.payment_hash), token_id)
         await credentials.add(
             tx,
             identifier,

@@ -6,8 +6,9 @@ that a storm of requests makes one invoice, not a storm of them.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -39,6 +40,7 @@ REUSE_MS = 60_000  # an unpaid challenge is handed out again this long
 LIVES_ON_MS = 60_000  # an invoice that is handed out again lives at least this much longer
 PROOF_WAIT_S = 5.0  # whoever shows a preimage has paid; the wallet may need a moment to know
 ASK_AGAIN_S = 1.0
+NO_MARKS: Mapping[str, str] = MappingProxyType({})
 TRIES = 3  # a payment may arrive between a refusal and the look for it
 ASKED_MAX = 3  # the newest open invoices of a session, looked up beside the credential's own
 
@@ -84,14 +86,20 @@ class Till:
     open_invoices_per_client: int  # 0 is no limit
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
-    async def make_invoice(self, session_id: str, amount: Msat, *, kind: str) -> WalletInvoice:
-        """An invoice of the wallet for this session. Raises WalletUnavailable, ShuttingDown."""
-        self.gate.check()
+    async def make_invoice(
+        self, session_id: str, amount: Msat, *, kind: str, marks: Mapping[str, str] = NO_MARKS
+    ) -> WalletInvoice:
+        """An invoice of the wallet for this session.
+
+        `marks` are what an old copy of the books would need to make the session again. Raises
+        WalletUnavailable, Paused, ShuttingDown.
+        """
+        self.gate.check_intake()
         return await self.wallet.create_invoice(
             amount,
             memo="Deposit" if kind == "deposit" else "Top-up",
             expiry_s=self.terms.invoice_expiry_s,
-            extra={"kind": kind, "session": session_id},
+            extra={"kind": kind, "session": session_id, **marks},
         )
 
     async def check_open_invoices(self, client: str) -> None:
@@ -107,7 +115,7 @@ class Till:
         Raises what `attempt` raises but MoneyMissing, and PaymentRequired, InvalidRequest,
         RateLimited, WalletUnavailable, ShuttingDown.
         """
-        self.gate.check()
+        self.gate.check_intake()
         for _ in range(TRIES):
             try:
                 return await attempt()
@@ -131,8 +139,12 @@ class Till:
                 return known
             await self.check_open_invoices(client)
             session_id = new_id("ses")
-            made = await self.make_invoice(session_id, amount, kind="deposit")
-            return await self.store.write(self._open_challenge, session_id, made, client)
+            token_id = new_token_id()
+            marks = {"token": token_id.hex(), "challenge": "yes"}
+            made = await self.make_invoice(session_id, amount, kind="deposit", marks=marks)
+            return await self.store.write(
+                self._open_challenge, session_id, made, token_id=token_id, client=client
+            )
 
     async def _saw_payment(self, shortage: MoneyMissing, bearer: Bearer) -> bool:
         """Ask the wallet about this session's open invoices; True where money has come.
@@ -252,7 +264,7 @@ class Till:
         return Challenge(mint(self.token_keys, identifier, root.caveats), bill)
 
     async def _open_challenge(
-        self, tx: Tx, session_id: str, made: WalletInvoice, client: str
+        self, tx: Tx, session_id: str, made: WalletInvoice, *, token_id: bytes, client: str
     ) -> Challenge:
         now_ms = self.clock.now_ms()
         await sessions.add(
@@ -265,7 +277,7 @@ class Till:
         )
         invoice = invoices.fresh(made, session_id, "deposit", now_ms)
         await invoices.add(tx, invoice, client=client)
-        identifier = Identifier(bytes.fromhex(made.payment_hash), new_token_id())
+        identifier = Identifier(bytes.fromhex(made.payment_hash), token_id)
         await credentials.add(
             tx,
             identifier,

@@ -117,7 +117,7 @@ class Steps:
                 from_sats(price_sats),
                 memo="Work",
                 expiry_s=self.terms.invoice_expiry_s,
-                extra={"kind": "work", "job": job.job_id},
+                extra={"kind": "work", "job": job.job_id, "token": job.token_id.hex()},
             )
         except WalletUnavailable as fault:
             log.warning("work invoice not made", job=job.job_id, reason=fault.reason)
