@@ -140,13 +140,13 @@ class Books:
 
     async def money_in(self, job_id):
         """All that was ever paid for this job."""
-        return sum(entry.amount for entry in await self._entries(job_id) if entry.amount > 0)
+        return sum(entry.amount for entry in await self.entries(job_id) if entry.amount > 0)
 
     async def earned(self, job_id):
         """What went from this job to revenue."""
-        return -sum(entry.amount for entry in await self._entries(job_id) if entry.kind == "charge")
+        return -sum(entry.amount for entry in await self.entries(job_id) if entry.kind == "charge")
 
-    async def _entries(self, job_id):
+    async def entries(self, job_id):
         return await self.store.read(ledger.page, job_id, before=None, limit=100)
 
     async def in_state(self, state):
