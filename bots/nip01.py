@@ -123,8 +123,8 @@ def read_event(raw: object) -> Event:
     return Event(_hex(raw, "id", _HEX_32), read_draft(raw), _hex(raw, "sig", _HEX_64))
 
 
-def is_pubkey(text: str) -> bool:
-    """Whether this has the form of a public key in hex."""
+def is_hex_32(text: str) -> bool:
+    """Whether this has the form of a public key, or of an id."""
     return _HEX_32.fullmatch(text) is not None
 
 

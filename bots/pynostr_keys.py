@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 from pynostr.key import PrivateKey, PublicKey
 
-from bots.nip01 import Signer, is_pubkey
+from bots.nip01 import Signer, is_hex_32
 
 _BLOCK_BITS = 128
 
@@ -35,7 +35,7 @@ def pubkey_of(text: str) -> str:
         found = str(PublicKey.from_npub(text).hex() if text.startswith("npub1") else text)
     except TypeError:
         found = ""
-    if not is_pubkey(found):
+    if not is_hex_32(found):
         raise ValueError("not a Nostr public key")
     return found
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Protocol
 
+from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 
@@ -71,6 +72,16 @@ class Pinned(AbstractResolver):
             )
             for address in self._addresses
         ]
+
+    def open_socket(self, place: AddrInfoType) -> socket.socket:
+        """A socket for one of these addresses: aiohttp follows redirects, also to numbers.
+
+        Raises OSError for any other.
+        """
+        family, kind, proto, _, address = place
+        if address[0] not in self._addresses:
+            raise OSError(f"{address[0]} is not among the addresses that were checked")
+        return socket.socket(family=family, type=kind, proto=proto)
 
     async def close(self) -> None:
         """Nothing is open."""
