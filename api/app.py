@@ -16,6 +16,7 @@ from api.metrics import Metrics
 from api.openapi import describe
 from api.operator import only_with_token
 from api.pages import PageRoutes, openapi_route, send_doc_file
+from api.pay import PayRoutes
 from api.payouts import PayoutRoutes
 from api.pipeline import Pipeline
 from api.rate import Turnstile
@@ -98,6 +99,7 @@ def public_routes(
             opened_at_s=desk.clock.now_ms() // 1000,
         ).table(),
         *PageRoutes.of(info, url=public_url or f"http://{config.server.listen}").table(),
+        *PayRoutes.of(desk.pay_pages, info, stopping=stopping).table(),
         *HealthRoutes(desk).table(),
     ]
     if config.demo.enabled:

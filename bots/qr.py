@@ -1,16 +1,14 @@
-"""QR codes of invoices.
-
-BOLT11 allows upper case, and a QR code takes 5.5 bits for an upper-case letter instead of 8: an
-invoice of 280 characters makes version 9 instead of 11 (measured). The level is L: a screen has no
-scratches.
-"""
+"""QR codes of invoices in a terminal."""
 
 from itertools import zip_longest
 from typing import Final
 
 import segno
 
-QUIET_ZONE: Final = 4  # light modules on each side, ISO/IEC 18004
+from core.values.qr import QUIET_ZONE, invoice_code
+
+__all__ = ["QUIET_ZONE", "half_blocks", "invoice_code"]
+
 _LIGHT, _DARK = False, True
 
 # Of two modules, the upper and the lower; what is light is drawn, what is dark is left out.
@@ -20,11 +18,6 @@ _HALF_BLOCKS: Final = {
     (_DARK, _LIGHT): "\N{LOWER HALF BLOCK}",
     (_DARK, _DARK): " ",
 }
-
-
-def invoice_code(payment_request: str) -> segno.QRCode:
-    """The code that a wallet scans to pay this invoice."""
-    return segno.make_qr(f"LIGHTNING:{payment_request.upper()}", error="l", boost_error=False)
 
 
 def half_blocks(code: segno.QRCode) -> list[str]:
