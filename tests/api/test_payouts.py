@@ -88,6 +88,27 @@ async def test_another_amount_a_stranger_and_nothing_due_are_refused(shop):
     assert [wrong.status, strange.status, nothing.status] == [400, 404, 409]
 
 
+async def test_what_the_customer_can_cure_is_said_before_that_the_server_stops(shop):
+    ordered, other = await job_that_owes(shop), await shop.order()
+    session = await filled_session(shop)
+    right = {"to": await somebodys_invoice(shop, 16)}
+    shop.core.gate.close()
+
+    asked = [
+        (f"/jobs/{ordered['jobId']}/refund", {"to": "x"}, ordered["jobToken"]),
+        (f"/jobs/{ordered['jobId']}/refund", right, other["jobToken"]),
+        (f"/jobs/{other['jobId']}/refund", right, other["jobToken"]),
+        (f"/jobs/{ordered['jobId']}/refund", right, ordered["jobToken"]),
+        ("/sessions/me/withdraw", {"to": "x"}, session["macaroon"]),
+        ("/sessions/me/withdraw", right, session["macaroon"]),
+    ]
+    answers = [
+        await shop.post(path, json=body, headers=bearing(token)) for path, body, token in asked
+    ]
+
+    assert [answer.status for answer in answers] == [400, 404, 409, 503, 400, 503]
+
+
 async def test_an_invoice_of_ours_is_no_destination(shop):
     ordered = await job_that_owes(shop)
 
