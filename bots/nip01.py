@@ -6,6 +6,7 @@ sends is a stranger's word until `is_genuine` says so. Source: NIP-01.
 
 import hashlib
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,12 @@ from typing import Any
 import coincurve
 import orjson
 
+from bots import nip44
+
 Tags = tuple[tuple[str, ...], ...]
 
 CREATED_AT_MAX = 2**53 - 1  # what JavaScript can count, and most clients are written in it
+_SHARED_MAX = 1_000
 _HEX_32 = re.compile(r"[0-9a-f]{64}")
 _HEX_64 = re.compile(r"[0-9a-f]{128}")
 
@@ -86,6 +90,7 @@ class Signer:
         self._key = coincurve.PrivateKey(secret)
         self.secret = secret
         self.pubkey = self._key.public_key_xonly.format().hex()
+        self._shared: OrderedDict[str, bytes] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"Signer({self.pubkey})"
@@ -95,6 +100,18 @@ class Signer:
     ) -> Draft:
         """An event of ours that is not signed."""
         return Draft(self.pubkey, created_at, kind, tuple(map(tuple, tags)), content)
+
+    def key_with(self, pubkey: str) -> bytes:
+        """The conversation key with somebody, kept for the next message.
+
+        Raises ValueError where that is no key.
+        """
+        key = self._shared.get(pubkey)
+        if key is None:
+            key = self._shared[pubkey] = nip44.conversation_key(self.secret, pubkey)
+            if len(self._shared) > _SHARED_MAX:
+                self._shared.popitem(last=False)
+        return key
 
     def sign(self, draft: Draft) -> Event:
         """The event; the same again gives the same signature."""

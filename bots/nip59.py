@@ -7,7 +7,9 @@ seal proves who speaks: the rumor's author has to be the seal's. Source: NIP-17 
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
@@ -46,9 +48,17 @@ def wrap(rumor: Draft, *, author: Signer, receiver: str, seed: bytes) -> Event:
     """
     chance = _draw(rumor, receiver, seed)
     once = Signer(chance.key)
-    sealed = _close(orjson.dumps(rumor.to_json()), author, receiver, chance.seal_nonce)
+    sealed = nip44.encrypt(
+        orjson.dumps(rumor.to_json()).decode(),
+        key=author.key_with(receiver),
+        nonce=chance.seal_nonce,
+    )
     seal = author.draft(SEAL, sealed, created_at=rumor.created_at - chance.seal_back_s)
-    wrapped = _close(orjson.dumps(author.sign(seal).to_json()), once, receiver, chance.wrap_nonce)
+    wrapped = nip44.encrypt(
+        orjson.dumps(author.sign(seal).to_json()).decode(),
+        key=nip44.conversation_key(once.secret, receiver),
+        nonce=chance.wrap_nonce,
+    )
     gift = once.draft(
         WRAP, wrapped, created_at=rumor.created_at - chance.wrap_back_s, tags=[["p", receiver]]
     )
@@ -63,10 +73,10 @@ def unwrap(gift: Event, reader: Signer) -> Draft:
     if gift.draft.kind != WRAP:
         raise NotForUs("it is no gift wrap")
     try:
-        seal = read_event(_open(gift.draft, reader))
+        seal = read_event(_open(gift.draft, partial(nip44.conversation_key, reader.secret)))
         if seal.draft.kind != SEAL or not seal.is_genuine:
             raise NotForUs("its seal is none, or broken")
-        raw = _open(seal.draft, reader)
+        raw = _open(seal.draft, reader.key_with)
         rumor = read_draft(raw)
     except NotAnEvent as reason:
         raise NotForUs(f"what is inside is no event: {reason}") from None
@@ -90,15 +100,9 @@ def _draw(rumor: Draft, receiver: str, seed: bytes) -> _Chance:
     )
 
 
-def _close(plain: bytes, author: Signer, receiver: str, nonce: bytes) -> str:
-    key = nip44.conversation_key(author.secret, receiver)
-    return nip44.encrypt(plain.decode(), key=key, nonce=nonce)
-
-
-def _open(envelope: Draft, reader: Signer) -> object:
+def _open(envelope: Draft, key_with: Callable[[str], bytes]) -> object:
     """The JSON inside."""
     try:
-        key = nip44.conversation_key(reader.secret, envelope.pubkey)
-        return orjson.loads(nip44.decrypt(envelope.content, key=key))
+        return orjson.loads(nip44.decrypt(envelope.content, key=key_with(envelope.pubkey)))
     except ValueError as reason:  # no key, nothing to decipher, or no JSON
         raise NotForUs(f"it cannot be opened: {reason}") from None
