@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-real test-long check bench lock
+.PHONY: help run demo simulate test test-real test-long check bench lock
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -16,6 +16,9 @@ run: $(READY) ## Start the server, with play money unless configured
 
 demo: $(READY) ## Show a conversation, a payment and a result in the terminal
 	$(BIN)/python -m bots.demo
+
+simulate: $(READY) ## Talk to the program with nothing real around it, or play STORY=T03
+	$(BIN)/python -m tests.simulator.simulate $(STORY)
 
 test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest -n 2 --ignore=tests/real --ignore=tests/long

@@ -23,7 +23,7 @@ def misfit(
         *_form(expect, seen),
         *(reason for text in expect.texts if (reason := _text(text, seen.text, filled))),
         *(reason for one in expect.buttons if (reason := _button(one, seen, filled))),
-        *_invoice(expect, seen),
+        *_invoice(expect, seen, filled),
     ]
     return reasons[0] if reasons else None
 
@@ -67,7 +67,7 @@ def _button(wanted: ButtonIs, seen: Seen, fill: Callable[[str], str]) -> str | N
     return None
 
 
-def _invoice(expect: Expect, seen: Seen) -> list[str]:
+def _invoice(expect: Expect, seen: Seen, fill: Callable[[str], str]) -> list[str]:
     if expect.invoice_sats is None:
         return []
     try:
@@ -76,4 +76,6 @@ def _invoice(expect: Expect, seen: Seen) -> list[str]:
         return [f"there is no invoice to pay: {fault}"]
     if invoice.amount != expect.invoice_sats * 1000:
         return [f"the invoice is over {invoice.amount} msat"]
+    if expect.memo is not None and fill(expect.memo) not in (invoice.description or ""):
+        return [f"the wallet says: {invoice.description}"]
     return []

@@ -18,7 +18,7 @@
 `bot>` is a new message, `bot~ NAME` an edit of the one called so, `bot!` a toast, `bot...` a
 preview. Matchers: `= "whole"`, `~ "part"`, `!~ "absent"`, `/regular expression/`. `{code}` is the
 code of the latest card, `{NAME.code}` that of another, `{NAME}` what a line has put there.
-A line that begins with `@telegram` is for that channel only. CONTRIBUTING.md has the whole list.
+A line that begins with `@telegram` is for that channel only.
 """
 
 import json
@@ -212,6 +212,7 @@ _VALUES: Final[Mapping[str, tuple[str, Callable[[Tokens], Any]]]] = {
     "entity": ("entity", Tokens.take),
     "as": ("name", Tokens.take),
     "within": ("within_s", Tokens.span_s),
+    "memo": ("memo", Tokens.string),
 }
 _TEXTS: Final[Mapping[str, Any]] = {"=": "whole", "~": "part", "!~": "absent"}
 

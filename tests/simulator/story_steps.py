@@ -37,6 +37,7 @@ class Expect:
     has_no_buttons: bool = False
     is_reply: bool = False
     invoice_sats: int | None = None
+    memo: str | None = None  # a part of what the invoice says in the payer's wallet
     file: str | None = None
     entity: str | None = None
     name: str | None = None  # what the story calls it from now on

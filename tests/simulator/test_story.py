@@ -1,8 +1,11 @@
 """A story is read line by line, and its faults are told with their line."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.simulator.story import StoryFault, parse
+from tests.simulator.simulate import STORIES
+from tests.simulator.story import StoryFault, parse, read
 from tests.simulator.story_steps import (
     Act,
     Action,
@@ -136,3 +139,11 @@ def test_a_line_may_be_for_one_channel() -> None:
     steps = parse("title: one\nperson anna on all\n@nostr wait 5s\nwait 6s").steps
 
     assert [step.only for step in steps] == ["nostr", None]
+
+
+@pytest.mark.parametrize("file", sorted(STORIES.glob("*.chat")), ids=lambda file: file.stem)
+def test_every_story_can_be_read(file: Path) -> None:
+    story = read(file)
+
+    assert story.persons
+    assert story.steps
