@@ -22,7 +22,9 @@
     try {
       const url = `${location.pathname}/status?status=${status}&wait=25`;
       const answer = await fetch(url, { signal: waiting.signal });
-      return answer.ok ? (await answer.json()).status : status;
+      if (answer.ok) return (await answer.json()).status;
+      await pause(5000); // too often, or a server in trouble
+      return status;
     } catch {
       return status; // offline, or woken up: ask again
     } finally {

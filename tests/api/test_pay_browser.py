@@ -1,10 +1,13 @@
 """The pay page in a real browser: Debian's Chromium, the size of a small phone."""
 
+import io
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import zxingcpp
+from PIL import Image
 from playwright.async_api import Page, async_playwright, expect
 
 PUBLIC = "https://shop.example"
@@ -83,7 +86,9 @@ async def test_the_invoice_can_be_copied_and_opened_in_a_wallet(shop):
         assert await link.get_attribute("href") == f"lightning:{invoice['paymentRequest']}"
 
 
-async def test_without_scripts_the_page_shows_the_same_and_comes_again(shop):
+async def test_without_scripts_and_in_the_dark_a_wallet_reads_the_code_and_the_page_comes_again(
+    shop,
+):
     invoice = (await shop.order())["evalInvoice"]
 
     async with phone(java_script_enabled=False, color_scheme="dark") as page:
@@ -92,6 +97,9 @@ async def test_without_scripts_the_page_shows_the_same_and_comes_again(shop):
         await expect(page.get_by_text(invoice["paymentRequest"])).to_be_visible()
         await expect(page.get_by_text("Valid until")).to_be_visible()
         assert not await page.get_by_role("button").is_visible()
+        picture = Image.open(io.BytesIO(await page.screenshot()))
+        (code,) = zxingcpp.read_barcodes(picture)
+        assert code.text == f"LIGHTNING:{invoice['paymentRequest'].upper()}"
 
         await shop.pay(invoice)
 

@@ -2,10 +2,15 @@
 
 import asyncio
 import re
+from importlib.resources import files
 
 import pytest
 
+from api.info import Bot, info_of
 from api.pay import LANGUAGES, language_of
+from api.pay_page import PayPage
+from core.config import load
+from core.values.texts import read
 
 PUBLIC = "https://shop.example"
 REQUEST = "Sort these names: Zoe, Adam"
@@ -125,6 +130,21 @@ async def test_a_deposit_has_a_page_that_hears_of_its_payment_too(public_shop):
     assert b"Deposit to your balance" in (await public_shop.get(path_of(invoice))).body
 
 
+async def test_what_a_402_asks_for_has_a_page_too(open_shop):
+    shop = await open_shop(SERVER__PUBLIC_URL=PUBLIC, SESSIONS__MIN_DEPOSIT_SATS="1")
+    opened = (await shop.post("/sessions", json={"amountSats": 1})).json
+    await shop.pay(opened["depositInvoice"])
+    await shop.get(f"{path_of(opened['depositInvoice'])}/status?status=open&wait=10")
+
+    ask = {"model": "offline", "messages": [{"role": "user", "content": "x" * 4_000}]}
+    key = {"X-Api-Key": opened["macaroon"]}
+    answer = await shop.post("/v1/chat/completions", json=ask, headers=key)
+
+    assert answer.status == 402
+    page = await shop.get(path_of(answer.json["payment"]))
+    assert shown(page.body.decode()) == ["open"]
+
+
 async def test_without_a_change_the_status_comes_when_the_time_is_over(public_shop):
     path = path_of(await ordered(public_shop))
 
@@ -143,6 +163,16 @@ async def test_all_addresses_that_lead_nowhere_show_the_same_page(public_shop):
     assert len({answer.body for answer in answers}) == 1
     assert b"There is no such invoice" in answers[0].body
     assert (await public_shop.get(f"/pay/{forged}/status")).code == "not_found"
+
+
+def test_the_page_names_the_bots_that_send_people_to_it():
+    config = load(None, {})
+    bots = [Bot(network="telegram", name="@bolt<bot"), Bot(network="nostr", name="npub1&")]
+
+    page = PayPage.of(read(files("api") / "texts", LANGUAGES), info_of(config, bots)).unknown("en")
+
+    assert '<a href="https://t.me/bolt&lt;bot" rel="noreferrer">@bolt&lt;bot</a>' in page
+    assert "Nostr: npub1&amp;" in page
 
 
 @pytest.mark.parametrize("path", ["/pay", "/pay/"])
