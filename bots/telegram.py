@@ -4,6 +4,7 @@ Every call raises Failed with what the failure means. Of the library's errors Ba
 TimedOut are NetworkErrors, so they are looked at first (22.8).
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class Webhook:
 class _Flooded(TelegramError):
     """429. The library's RetryAfter warns of its own attribute each time (22.8)."""
 
-    def __init__(self, after_s: float) -> None:
+    def __init__(self, after_s: float | None) -> None:
         super().__init__("too many requests")
         self.after_s = after_s
 
@@ -106,9 +107,15 @@ class _Request(HTTPXRequest):
         if status >= 500:
             raise _Refusing(f"the server answered {status}")
         if status == 429:
-            answer = self.parse_json_payload(body)
-            raise _Flooded(float(answer.get("parameters", {}).get("retry_after", 1)))
+            raise _Flooded(_retry_after_s(body))
         return status, body
+
+
+def _retry_after_s(body: bytes) -> float | None:
+    try:
+        return float(json.loads(body)["parameters"]["retry_after"])
+    except (ValueError, TypeError, LookupError):  # not Telegram, but something before it
+        return None
 
 
 class BotApi:

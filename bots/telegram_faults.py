@@ -13,7 +13,7 @@ _UNDELETABLE: Final = ("message can't be deleted",)
 _LOST: Final = (
     *("message to edit not found", "message to be edited", "message can't be edited"),
     *("message_id_invalid", "message identifier", "no text in the message", "no caption in"),
-    *("message not found", "message_edit_time_expired"),
+    "message_edit_time_expired",
 )
 _GONE: Final = (
     *("chat not found", "chat_id_invalid", "user not found", "peer_id_invalid"),

@@ -107,13 +107,13 @@ def _edited(message: Json, ext_id: str, *, me: Me) -> Mail | None:
 
 def _member(change: Json, ext_id: str, *, me: Me) -> Mail | None:
     """Somebody blocked us or let us in again, or a group took us in."""
-    now = change.get("new_chat_member", {}).get("status")
+    now = _within(change, "new_chat_member").get("status")
     if _is_from_a_person(change):
-        if now not in {"kicked", "member"}:
+        if now not in ("kicked", "member"):
             return None
         return _mail(change, ext_id, me=me, body=Presence(is_reachable=now == "member"))
-    was = change.get("old_chat_member", {}).get("status")
-    is_new = was in {"left", "kicked"} and now in {"member", "administrator"}
+    was = _within(change, "old_chat_member").get("status")
+    is_new = was in ("left", "kicked") and now in ("member", "administrator")
     return _elsewhere(change, ext_id, me=me) if is_new and _is_group(change.get("chat")) else None
 
 
@@ -121,7 +121,7 @@ def _press(query: Json, ext_id: str, *, me: Me, seals: Seals) -> Pressed | Forge
     query_id, sender, card = query.get("id"), query.get("from"), query.get("message")
     if not isinstance(query_id, str) or not isinstance(sender, Mapping):
         return None
-    forged = Forged(query_id, sender.get("language_code"))
+    forged = Forged(query_id, _lang(sender))
     if not isinstance(card, Mapping):  # it hangs on a message that was sent by way of us
         return forged
     # A card is a message of ours; who pressed it stands in the query.
@@ -157,8 +157,8 @@ def _is_group(chat: object) -> bool:
 
 def _is_for_us(message: Json, me: Me) -> bool:
     """Whether a member of a group, not a channel or a bot, names us."""
-    author = message.get("from")
-    if not isinstance(author, Mapping) or author.get("is_bot") or message.get("sender_chat"):
+    author = _within(message, "from")
+    if not author or author.get("is_bot") or message.get("sender_chat"):
         return False
     text = str(message.get("text") or message.get("caption") or "")
     return re.search(rf"@{re.escape(me.username)}\b", text, re.IGNORECASE) is not None
@@ -167,7 +167,6 @@ def _is_for_us(message: Json, me: Me) -> bool:
 def _elsewhere(message: Json, ext_id: str, *, me: Me) -> Mail:
     """The peer is the group: that is where the answer goes."""
     peer = Peer(NAME, me.bot_id, str(message["chat"]["id"]))
-    author = message.get("from", {})
     return Mail(
         Inbound(
             peer=peer,
@@ -175,7 +174,7 @@ def _elsewhere(message: Json, ext_id: str, *, me: Me) -> Mail:
             body=Elsewhere("group"),
             at_ms=_at_ms(message),
             message_id=_id(message),
-            lang=author.get("language_code"),
+            lang=_lang(_within(message, "from")),
         )
     )
 
@@ -183,7 +182,6 @@ def _elsewhere(message: Json, ext_id: str, *, me: Me) -> Mail:
 def _mail(message: Json, ext_id: str, *, me: Me, body: Body) -> Mail:
     author = message["from"]
     names = (author.get("first_name"), author.get("last_name"))
-    answered = message.get("reply_to_message")
     return Mail(
         Inbound(
             peer=Peer(NAME, me.bot_id, str(author["id"])),
@@ -191,8 +189,8 @@ def _mail(message: Json, ext_id: str, *, me: Me, body: Body) -> Mail:
             body=body,
             at_ms=_at_ms(message),
             message_id=_id(message),
-            reply_to=_id(answered) if isinstance(answered, Mapping) else None,
-            lang=author.get("language_code"),
+            reply_to=_id(_within(message, "reply_to_message")),
+            lang=_lang(author),
             name=clean_name(" ".join(str(name) for name in names if name)),
         )
     )
@@ -207,8 +205,7 @@ def _body(message: Json, *, me: Me) -> Text | Unsupported | None:
     for kind in _KINDS:
         if message.get(kind):
             return Unsupported(kind, caption, group)
-    document = message.get("document")
-    if isinstance(document, Mapping):
+    if document := _within(message, "document"):
         return Text(caption, _file(document))
     fields = set(message) - {"message_id", "date", "chat", "from"}
     if not fields or any(_ANNOUNCEMENTS.match(field) for field in fields):
@@ -220,8 +217,8 @@ def _file(document: Json) -> File:
     return File(
         name=clean_name(str(document.get("file_name") or "")),
         mime=str(document.get("mime_type") or ""),
-        size_bytes=int(document.get("file_size") or 0),
-        key=str(document["file_id"]),
+        size_bytes=_number(document.get("file_size")),
+        key=str(document.get("file_id") or ""),
     )
 
 
@@ -230,10 +227,24 @@ def _without_our_name(text: str, me: Me) -> str:
     return re.sub(rf"^(/\w+)@{re.escape(me.username)}\b", r"\1", text, flags=re.IGNORECASE)
 
 
+def _within(message: Json, field: str) -> Json:
+    inner = message.get(field)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _lang(author: Json) -> str | None:
+    lang = author.get("language_code")
+    return lang if isinstance(lang, str) else None
+
+
 def _id(message: Json) -> str | None:
     number = message.get("message_id")
     return None if number is None else str(number)
 
 
 def _at_ms(message: Json) -> int:
-    return int(message.get("date") or 0) * 1000
+    return _number(message.get("date")) * 1000

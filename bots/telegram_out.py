@@ -12,6 +12,7 @@ from typing import Final, assert_never
 from urllib.parse import urlsplit
 
 from bots.channel import Shown
+from bots.clean import clean_text
 from bots.markup import render
 from bots.qr import QUIET_ZONE, invoice_code
 from bots.stamp import paid_stamp
@@ -151,7 +152,7 @@ def qr_png(bolt11: str) -> bytes:
 
 
 def _note(note: Note, old: Shown | None, *, keys: Keyboard, reply_to: int | None) -> Sequence[Step]:
-    text = Styled(note.text)
+    text = Styled(clean_text(note.text))
     match old:
         case Shown(ext_ids=(only,), form="text") if text.units <= TEXT_MAX:
             return [EditText(message_id=int(only), content=text, keys=keys)]
@@ -202,7 +203,7 @@ def _bill(bill: Bill, old: Shown | None, *, keys: Keyboard, reply_to: int | None
 
 def _with_invoice(bill: Bill) -> Styled:
     """The text with the invoice as code, which apps copy when it is tapped."""
-    before, found, after = bill.text.partition(INVOICE)
+    before, found, after = clean_text(bill.text).partition(INVOICE)
     if not found:
         before += "\n"
     invoice = Span("code", len(before), len(before) + len(bill.bolt11))

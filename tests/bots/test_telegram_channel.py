@@ -456,10 +456,16 @@ EDIT = EditText(message_id=999_999, content=Styled("x"))
     ("step", "fault", "outcome"),
     [
         (HELLO, Fault.of_code(429, retry_after=7), TryLater(7.0, "too many requests")),
+        (HELLO, Fault("html", code=429), TryLater(None, "too many requests")),
         (HELLO, Fault.of_code(403), Gone("Forbidden: bot was blocked by the user")),
         (HELLO, Fault.of_code(400, "Bad Request: chat not found"), Gone("Chat not found")),
         (HELLO, Fault.of_code(400, "Bad Request: PEER_ID_INVALID"), Gone("Peer_id_invalid")),
         (HELLO, Fault.of_code(400, "Bad Request: nobody knows"), Bad("Nobody knows")),
+        (
+            HELLO,
+            Fault.of_code(400, "Bad Request: reply message not found"),
+            Bad("Reply message not found"),
+        ),
         (HELLO, Fault.of_code(500), TryLater(None, "the server answered 500")),
         (HELLO, Fault.of_code(502), TryLater(None, "the server answered 502")),
         (HELLO, Fault("reset"), Unknown("ReadError")),

@@ -1,8 +1,11 @@
 """What Telegram's updates mean: who is a person, what they wrote, and what is nothing to us."""
 
+import copy
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bots.telegram_in import Forged, Mail, Me, Pressed, read_update
 from bots.telegram_presses import Seals
@@ -267,3 +270,43 @@ def test_a_press_is_its_owners() -> None:
 )
 def test_a_foreign_or_altered_press_is_forged(fields: dict[str, Any]) -> None:
     assert press(**fields) == Forged("q", "de")
+
+
+# Whatever comes
+
+WHOLE = {
+    "callback_query": {"id": "q", "from": ANNA, "message": CARD, "data": DATA},
+    "message": message(text="hi", document={"file_id": "f", "file_size": 3}, media_group_id="1"),
+    "my_chat_member": {
+        "chat": GROUP,
+        "from": ANNA,
+        "date": 1,
+        "old_chat_member": {"status": "left"},
+        "new_chat_member": {"status": "member"},
+    },
+}
+ODD = st.sampled_from([None, 0, -1, "", "x", [], {}, True, 1.5, {"id": 42}, GROUP, PRIVATE])
+
+
+@st.composite
+def odd_updates(draw: st.DrawFn) -> dict[str, Any]:
+    """An update with something at one or two of its places that does not belong there."""
+    kind = draw(st.sampled_from(sorted(WHOLE)))
+    update = {"update_id": 1, kind: copy.deepcopy(WHOLE[kind])}
+    for _ in range(draw(st.integers(1, 2))):
+        place = update
+        while True:
+            key = draw(st.sampled_from(sorted(place)))
+            if not isinstance(place[key], dict) or not place[key] or draw(st.booleans()):
+                break
+            place = place[key]
+        place[key] = copy.deepcopy(draw(ODD))
+    return update
+
+
+@settings(max_examples=400, deadline=None)
+@given(odd_updates())
+def test_no_update_stops_the_poller(update: dict[str, Any]) -> None:
+    meaning = read_update(update, me=ME, seals=SEALS)
+
+    assert meaning is None or isinstance(meaning, Mail | Pressed | Forged)

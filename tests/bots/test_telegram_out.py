@@ -147,6 +147,10 @@ def test_a_card_that_is_not_paid_keeps_its_picture() -> None:
     assert plan(NOTE, PHOTO) == [EditCaption(message_id=5, caption=Styled("Checking."))]
 
 
+def test_a_reason_cannot_reorder_the_line_that_it_stands_in() -> None:
+    assert plan(Note("I cannot: a\u202eb")) == [SendText(content=Styled("I cannot: a[U+202E]b"))]
+
+
 def test_what_is_replaced_goes_after_the_new_is_there() -> None:
     assert plan(BILL, TEXT)[-1] == Delete(5)
 
