@@ -134,6 +134,7 @@ class Chats:
         self.wordings = Wordings()
         self._tell = tell
         self._updates: deque[tuple[float, dict[str, Any]]] = deque()
+        self.latest: deque[dict[str, Any]] = deque(maxlen=100)  # whether confirmed or not
         self._allowed: frozenset[str] | None = None
         self._next_update = itertools.count(secrets.randbelow(10**8) + 1)
         self._next_message = itertools.count(101)
@@ -148,7 +149,8 @@ class Chats:
         if not self._wants(kind):
             return None
         update_id = next(self._next_update)
-        self._updates.append((self.now_s(), {"update_id": update_id, kind: body}))
+        self.latest.append({"update_id": update_id, kind: body})
+        self._updates.append((self.now_s(), self.latest[-1]))
         self._tell()
         return update_id
 

@@ -8,7 +8,7 @@ message may be said twice, as nobody can tell a lost answer from a lost call; no
 """
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -137,27 +137,21 @@ class Player:
         if expect.is_optional:
             self._maybe.append(expect)
             return
-        who = expect.to or self._who
-        card = self._cards[expect.card].card if expect.card else None
-        seen = await self._awaited(expect, who, card)
-        self._note(expect, seen)
+        self._note(expect, await self._awaited(expect, self.seats[expect.to or self._who]))
         if expect.what == "sent":
             self._maybe.clear()
 
-    async def _awaited(self, expect: Expect, who: str, card: int | None) -> Seen:
+    async def _awaited(self, expect: Expect, seat: Seat) -> Seen:
         """What fits the line. Raises Wrong."""
-        seat = self.seats[who]
         last = "nothing came"
         while True:
             sights = seat.sees()
+            self._pass_over_repeats(sights)
             for seen in sights:
-                if seen.what != expect.what or seen.number in self._taken:
-                    continue
-                if card not in (None, seen.card) or (seen.what == "toast" and not seen.text):
+                if not self._is_about(expect, seen):
                     continue
                 why = misfit(expect, seen, self._filled, self._words_of(seen))
                 if why is None:
-                    self._taken.add(seen.number)
                     return seen
                 last = f"{why}, in: {seen.text[:300]!r}"
                 if seen.what == "sent" and not self._is_extra(seen):
@@ -165,22 +159,36 @@ class Player:
             if not await seat.news(len(sights), expect.within_s):
                 raise Wrong(f"within {expect.within_s:g} s: {last}")
 
+    def _is_about(self, expect: Expect, seen: Seen) -> bool:
+        """Whether the line can be about this: the same kind of thing, and not told yet."""
+        if seen.what != expect.what or seen.number in self._taken:
+            return False
+        if expect.card is not None:
+            return seen.card == self._cards[expect.card].card
+        return seen.what != "toast" or bool(seen.text)
+
     def _is_extra(self, seen: Seen) -> bool:
         """Whether this message may stand between those of the story; it is taken then."""
         for expect in self._maybe:
             if misfit(expect, seen, self._filled, self._words_of(seen)) is None:
                 self._note(expect, seen)
-                self._taken.add(seen.number)
                 return True
-        if not self._was_killed:
-            return False
-        is_repeated = seen.text in self._said.values() and self._repeats_left > 0
-        if is_repeated:
-            self._repeats_left -= 1
-        if is_repeated or RESUMED in seen.text:
+        if self._was_killed and RESUMED in seen.text:
             self._taken.add(seen.number)
             return True
         return False
+
+    def _pass_over_repeats(self, sights: Sequence[Seen]) -> None:
+        """After a kill a message may come once more; a card is then the one that came last."""
+        for seen in sights:
+            is_new = seen.what == "sent" and seen.number not in self._taken
+            if not is_new or self._repeats_left == 0 or seen.text not in self._said.values():
+                continue
+            self._repeats_left -= 1
+            self._taken.add(seen.number)
+            for name, card in self._cards.items():
+                if card.text == seen.text:
+                    self._cards[name] = seen
 
     def _words_of(self, seen: Seen) -> dict[str, str]:
         """What a line may call the codes in this very message."""
@@ -205,6 +213,7 @@ class Player:
         for name in [who] if silence.seconds else self.seats:
             while True:
                 sights = self.seats[name].sees()
+                self._pass_over_repeats(sights)
                 for seen in sights:
                     is_new = seen.what == "sent" and seen.number not in self._taken
                     if is_new and not self._is_extra(seen):
@@ -238,7 +247,10 @@ class Player:
     async def _check(self, check: Check) -> None:
         if check.what == "invariants":
             await self.stage.stop()
-            if broken := await self.stage.broken_rules():
+            broken = await self.stage.broken_rules()
+            if not self._was_killed:  # nobody remembers a pace over a crash
+                broken += self.stage.telegram.pacing.findings
+            if broken:
                 raise Wrong("\n    ".join(broken))
             return
         look = self._ledger if check.what == "ledger" else self._calls

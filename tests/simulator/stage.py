@@ -124,7 +124,7 @@ class Stage:
             [(call.is_evaluation, call.body) for call in self.model.calls],
         )
         died = ["the program's log has a traceback"] if "Traceback" in self.program.log() else []
-        return [*await broken(self.database, outside), *self.telegram.findings, *died]
+        return [*await broken(self.database, outside), *self.telegram.chats.findings, *died]
 
 
 _HOUSE: Final = """

@@ -336,7 +336,7 @@ def _usage(tokens: Tokens) -> int | None:
 
 def _trouble(where: Any, tokens: Tokens) -> Trouble | Foreign:
     match verb := tokens.take("what happens there"):
-        case "down" | "up" | "heals":
+        case "down" | "up" | "heals" | "repeats":
             return Trouble(where, verb)
         case "without" if tokens.takes("drafts"):
             return Trouble(where, "without drafts")

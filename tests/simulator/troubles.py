@@ -58,6 +58,8 @@ async def _at_telegram(telegram: SimulatedBotApi, trouble: Trouble) -> None:
             await telegram.come_up()
         case "heals":
             telegram.heal()
+        case "repeats":
+            telegram.chats.repeat_updates(telegram.chats.latest)
         case "without drafts":
             telegram.methods.drafts = "refused"
         case method:
