@@ -16,7 +16,7 @@ from bots.clean import clean_text
 from bots.markup import render
 from bots.qr import QUIET_ZONE, invoice_code
 from bots.stamp import paid_stamp
-from bots.styled import CAPTION_MAX, TEXT_MAX, Span, Styled, join, split
+from bots.styled import CAPTION_MAX, TEXT_MAX, Span, Styled, join, split, units
 from bots.telegram_presses import Seals
 from core.values.mail import (
     INVOICE,
@@ -39,6 +39,8 @@ FILE: Final = "file"
 PARTS_MAX: Final = 3
 CODE_MAX: Final = 3500  # a longer block of code is better read as a file
 BEGINNING: Final = 1000
+READ_MAX: Final = 40_000  # characters of Markdown; more of it is a file in any case
+SAMPLE: Final = 4000  # of which the beginning is made then
 BUTTONS_MAX: Final = 100
 ROW_MAX: Final = 8
 COPY_MAX: Final = 256
@@ -215,28 +217,29 @@ def _first_line(text: Styled) -> Styled:
 
 
 def _result(result: Result, *, keys: Keyboard, reply_to: int | None) -> Sequence[Step]:
-    body = render(result.markdown)
-    head, foot = Styled(result.head), _foot(result.foot)
-    parts = split(join([join([head, body], "\n\n"), foot], "\n\n"))
-    has_long_code = any(
-        Styled(body.text[span.start : span.end]).units > CODE_MAX
-        for span in body.spans
-        if span.kind == "pre"
-    )
-    if len(parts) == 1 or (len(parts) <= PARTS_MAX and not has_long_code):
+    is_short = len(result.markdown) <= READ_MAX
+    body = render(result.markdown if is_short else result.markdown[:SAMPLE])
+    said = join([Styled(result.head), body], "\n\n")
+    foot = Styled(result.foot, (Span("italic", 0, len(result.foot)),) if result.foot else ())
+    parts = split(join([said, foot], "\n\n"))
+    is_readable = len(parts) <= PARTS_MAX and not _has_long_code(body)
+    if is_short and (len(parts) == 1 or is_readable):
         return _texts(parts, keys=keys, reply_to=reply_to)
-    beginning = split(join([head, body], "\n\n"), BEGINNING)[:1]
     file = SendFile(
         name=result.name,
         body=result.markdown.encode(errors="replace"),
         caption=join([Styled(result.file_note), foot], "\n"),
         keys=keys,
     )
-    return [*_texts(beginning, keys=(), reply_to=reply_to), file]
+    return [*_texts(split(said, BEGINNING)[:1], keys=(), reply_to=reply_to), file]
 
 
-def _foot(text: str) -> Styled:
-    return Styled(text, (Span("italic", 0, len(text)),) if text else ())
+def _has_long_code(body: Styled) -> bool:
+    return any(
+        units(body.text[span.start : span.end]) > CODE_MAX
+        for span in body.spans
+        if span.kind == "pre"
+    )
 
 
 def _texts(parts: Sequence[Styled], *, keys: Keyboard, reply_to: int | None) -> Sequence[Step]:

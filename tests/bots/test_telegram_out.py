@@ -234,6 +234,7 @@ def test_a_result_has_our_lines_around_it_and_the_last_in_italics() -> None:
         ("```\n" + "x = 1\n" * 600 + "```", 1),
         ("😀" * 2030, 1),
         ("😀" * 6200, 2),
+        ("word\n\n" * 100_000, 2),
     ],
 )
 def test_a_result_is_up_to_three_messages_or_a_beginning_and_a_file(
