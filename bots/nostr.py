@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 _PROFILE = 0
 _MAIL_RELAYS_MAX = 3  # NIP-17 advises one to three
 _DAY_S = 24 * 3600.0
-_PROFILE_AGAIN_S = 60.0
+_PROFILE_AGAIN_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,11 @@ class NostrChannel:
         self._relays: dict[str, Relay] = {}
         self._post: Post
         self._intake: Intake
+
+    @property
+    def address(self) -> str:
+        """Nostr has no one place on the web."""
+        return ""
 
     @property
     def relays_up(self) -> int:
@@ -182,7 +187,7 @@ class NostrChannel:
             await relay.connected()
             verdicts = [await relay.publish(event) for event in self._about_us()]
             is_done = all(verdict == Taken() for verdict in verdicts)
-            await asyncio.sleep(_DAY_S if is_done else _PROFILE_AGAIN_S)
+            await self._clock.sleep(_DAY_S if is_done else _PROFILE_AGAIN_S)
 
     def _about_us(self) -> list[Event]:
         fields = {

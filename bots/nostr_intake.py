@@ -26,7 +26,7 @@ _SLICE_S = 0.005
 _SLICE_EVENTS = 200
 _WAITING_MAX = 1_000
 _KNOWN_MAX = 50_000
-_OFFICE_AGAIN_S = 1.0
+_OFFICE_AGAIN_S = 0.5
 
 Seen = Callable[[str, str], None]  # somebody's key, and the relay where it wrote
 
@@ -118,7 +118,7 @@ class Intake:
             except DatabaseUnavailable as fault:
                 # Relays would send it again only after a reconnection, so it is kept meanwhile.
                 log.warning("mail waits for the database", messages=len(mail), reason=fault.detail)
-                await asyncio.sleep(_OFFICE_AGAIN_S)
+                await self._clock.sleep(_OFFICE_AGAIN_S)
 
 
 class _Known:

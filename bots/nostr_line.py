@@ -70,10 +70,11 @@ class _Question:
 
 @dataclass(slots=True)
 class _Standing:
-    """A subscription. It is stored once all that the relay had is through."""
+    """A subscription. `stored` is set once all that the relay had is through."""
 
     wanted: Json
     stored: asyncio.Event = field(default_factory=asyncio.Event)
+    oldest_s: int | None = None  # of what was stored
     is_refused: bool = False
 
 
@@ -125,14 +126,15 @@ class Line:
             self._hang_up()
         return self._last_word
 
-    async def subscribe(self, name: str, wanted: Json) -> None:
+    async def subscribe(self, name: str, wanted: Json) -> int | None:
         """Have all events of this kind taken, those that are stored and those to come.
 
-        Returns once the stored ones came, or the relay has had its time.
+        Returns once the stored ones came, or the relay has had its time: the date of the oldest.
         """
         standing = self._standing[name] = _Standing(wanted)
         await self._send(["REQ", name, wanted])
         await _within(self._answer_s, standing.stored)
+        return standing.oldest_s
 
     async def ask(self, wanted: Json) -> list[Json]:
         """What the relay has of this kind, as far as it comes in time."""
@@ -196,6 +198,7 @@ class Line:
         match frame:
             case ["EVENT", str(name), dict(event)]:
                 if name in self._standing:
+                    self._note_age(self._standing[name], event)
                     await take(event)
                 elif name in self._questions:
                     self._questions[name].found.append(event)
@@ -211,6 +214,11 @@ class Line:
                 self._last_word = f"the relay hung up and said: {_said(words)}"
             case _:
                 pass  # COUNT, and whatever comes after these
+
+    def _note_age(self, standing: _Standing, event: Json) -> None:
+        at_s = event.get("created_at")
+        if isinstance(at_s, int) and not standing.stored.is_set():
+            standing.oldest_s = min(at_s, standing.oldest_s or at_s)
 
     def _note_end(self, name: str) -> None:
         if name in self._standing:

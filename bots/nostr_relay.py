@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import aiohttp
 import structlog
@@ -86,7 +86,7 @@ class Relay:
             if self._clock.monotonic() - began_s >= self._patience.settled_s:
                 pause_s = self._patience.retry_s
             log.warning("relay is away", relay=self.url, reason=reason, again_in_s=round(pause_s))
-            await asyncio.sleep(pause_s * self._chance.uniform(0.8, 1.2))
+            await self._clock.sleep(pause_s * self._chance.uniform(0.8, 1.2))
             pause_s = min(2 * pause_s, self._patience.retry_most_s)
 
     async def publish(self, event: Event) -> Verdict:
@@ -108,9 +108,10 @@ class Relay:
         line = _line(socket, self.url, self._signer, self._clock, self._patience)
         self._line = line
         self._connected.set()
+        log.info("relay connected", relay=self.url)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tending = tasks.create_task(self._tend(line))
+                tending = tasks.create_task(self._tend(line, take))
                 reason = await line.read(take)
                 tending.cancel()
             return reason
@@ -119,19 +120,30 @@ class Relay:
             self._connected.clear()
             await line.close()
 
-    async def _tend(self, line: Line) -> None:
+    async def _tend(self, line: Line, take: Take) -> None:
         """Ask for our mail; leave a relay that will not tell us of it."""
-        now_s = self._clock.now_ms() // 1000
         # First all wraps: a text that came by both protocols is taken from its wrap.
-        await line.subscribe("wraps", self._mail(WRAP, since_s=now_s - _WRAPS_BACK_S))
-        await line.subscribe("notes", self._mail(OLD_MESSAGE, since_s=now_s - _OLD_MESSAGES_BACK_S))
+        await self._ask_for_mail(line, take, kind=WRAP, back_s=_WRAPS_BACK_S)
+        await self._ask_for_mail(line, take, kind=OLD_MESSAGE, back_s=_OLD_MESSAGES_BACK_S)
         while True:
-            await asyncio.sleep(self._patience.deaf_s)
+            await self._clock.sleep(self._patience.deaf_s)
             if line.is_deaf:
                 await line.close()
 
-    def _mail(self, kind: int, *, since_s: int) -> Json:
-        return {"kinds": [kind], "#p": [self._signer.pubkey], "since": since_s}
+    async def _ask_for_mail(self, line: Line, take: Take, *, kind: int, back_s: int) -> None:
+        """Subscribe, and ask for what is older than the oldest that came.
+
+        A relay gives only so many stored events at once, the newest ones (strfry: 500).
+        """
+        since_s = self._clock.now_ms() // 1000 - back_s
+        wanted = {"kinds": [kind], "#p": [self._signer.pubkey], "since": since_s}
+        oldest_s = await line.subscribe(f"mail{kind}", wanted)
+        while oldest_s is not None and oldest_s > since_s:
+            older = await line.ask({**wanted, "until": oldest_s})
+            for event in older:
+                await take(event)
+            dates = [event.get("created_at") for event in older]
+            oldest_s = min((at_s for at_s in dates if _is_before(at_s, oldest_s)), default=None)
 
 
 class Visitor:
@@ -186,6 +198,10 @@ def _pinned(addresses: Sequence[str]) -> aiohttp.TCPConnector:
     return aiohttp.TCPConnector(
         resolver=pinned, use_dns_cache=False, force_close=True, socket_factory=pinned.open_socket
     )
+
+
+def _is_before(at_s: object, than_s: int) -> TypeGuard[int]:
+    return isinstance(at_s, int) and at_s < than_s
 
 
 async def _connect(

@@ -153,7 +153,7 @@ async def test_a_forgery_that_comes_first_does_not_keep_the_true_event_out(
 ) -> None:
     event = honest(rumor(ALICE, BOT, "The truth."))
     for forgery in (with_broken_signature(event).to_json(), {**event.to_json(), "content": "No."}):
-        await relay.say(orjson.dumps(["EVENT", "wraps", forgery]).decode())
+        await relay.say(orjson.dumps(["EVENT", "mail1059", forgery]).decode())
 
     await relay.push(orjson.loads(dumps(event)))
 
@@ -161,7 +161,7 @@ async def test_a_forgery_that_comes_first_does_not_keep_the_true_event_out(
 
 
 async def test_a_flood_of_bad_events_keeps_nobody_waiting(relay: FaultRelay, bot: Bot) -> None:
-    frames = [orjson.dumps(["EVENT", "wraps", event]).decode() for event in flood()]
+    frames = [orjson.dumps(["EVENT", "mail1059", event]).decode() for event in flood()]
     await relay.until(lambda: relay.listeners == 2)
     flooding = asyncio.create_task(asyncio.to_thread(len, frames))
     await flooding

@@ -23,7 +23,6 @@ from tests.simulator.relay import FaultRelay, Json
 from tests.wallets.lnurl_world import ScriptedNames
 
 ALICE = person("alice")
-MESSAGES = 60
 PREFIXES = ("blocked", "invalid", "pow", "error", "rate-limited", "restricted", "mute")
 
 
@@ -117,8 +116,8 @@ async def test_nonsense_is_passed_over(relay: FaultRelay) -> None:
         "[[[",
         "[" * 100_000,
         '["EVENT"]',
-        '["EVENT","wraps",null]',
-        '["EVENT","wraps",{}]',
+        '["EVENT","mail1059",null]',
+        '["EVENT","mail1059",{}]',
         '["EVENT",7,{"id":1}]',
         '["OK"]',
         '["OK","unknown",true]',
@@ -148,6 +147,16 @@ async def test_stored_mail_comes_without_an_end_of_it_doubled_and_in_any_order(
     async with bot_on(relay) as bot:
         await bot.desk.receive("One.", "Two.", "Three.")
         await relay.until(lambda: relay.listeners == 2)
+
+
+async def test_mail_is_asked_for_until_the_relay_has_no_older(relay: FaultRelay) -> None:
+    relay.most = 4
+    texts = [f"Message {number}." for number in range(25)]
+    for text in texts:
+        await relay.push(gift_json(text))
+
+    async with bot_on(relay) as bot:
+        await bot.desk.receive(*texts)
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -192,11 +201,15 @@ async def test_an_answer_of_the_only_relay_decides(
 
 
 async def test_each_message_is_answered_once_while_three_relays_flap() -> None:
+    await answered_while_relays_flap(60)
+
+
+async def answered_while_relays_flap(count: int) -> None:
     async with FaultRelay() as one, FaultRelay() as two, FaultRelay() as three:
         relays, desk = (one, two, three), Desk()
         async with bot_on(*relays, desk=desk) as bot:
             flapping = asyncio.create_task(flap(*relays))
-            texts = [f"Message {number}." for number in range(MESSAGES)]
+            texts = [f"Message {number}." for number in range(count)]
             for number, text in enumerate(texts):
                 event = gift_json(text)
                 for relay in (relays[number % 3], relays[(number + 1) % 3]):
@@ -206,6 +219,12 @@ async def test_each_message_is_answered_once_while_three_relays_flap() -> None:
                 await persist(bot, f"To {mail.ext_id}")
             flapping.cancel()
 
+            gifts = {
+                event["id"]: event
+                for relay in relays
+                for event in relay.of(kind=nip59.WRAP, receiver=ALICE.pubkey)
+            }
+            assert len(gifts) == count
             assert answers(*relays) == {f"To {ext_id}" for ext_id in desk.mail}
 
 
@@ -231,8 +250,8 @@ async def flap(*relays: FaultRelay) -> None:
         relay.verdict = lambda _event: (True, "")
 
 
-def refusal_of(prefix: str) -> Callable[[Json], tuple[bool, str]]:
-    return lambda _event: (False, f"{prefix}: no")
+def refusal_of(prefix: str) -> Callable[[Json], tuple[bool, str] | None]:
+    return lambda _event: None if prefix == "mute" else (False, f"{prefix}: no")
 
 
 def visitor(names: ScriptedNames, *, guarded: bool = True) -> Visitor:

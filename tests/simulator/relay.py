@@ -56,6 +56,7 @@ class FaultRelay:
         self.sends_eose = True
         self.answers_pings = True
         self.copies = 1
+        self.most = 5_000  # stored events for one request
         self.shuffles = False
         self.greetings: list[str] = []  # raw frames for whoever comes
         self._connections: set[Connection] = set()
@@ -188,7 +189,7 @@ class FaultRelay:
         connection.filters[name] = wanted
         found = [event for event in self.events if _fits(event, wanted)]
         found.sort(key=lambda event: -event["created_at"])
-        found = found[: wanted.get("limit", len(found))] * self.copies
+        found = found[: min(wanted.get("limit", self.most), self.most)] * self.copies
         if self.shuffles:
             random.Random(1).shuffle(found)
         for event in found:
