@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from bots.counter import Counter
+from bots.counter import WAITED, Counter
 from bots.scene import Scene
 from core.books.jobs import Job
 from core.books.requests import Request
@@ -14,6 +14,7 @@ from core.desk.people_reply import (
     NewCard,
     OpenChat,
     PayOnce,
+    Remind,
     Reply,
     Say,
     Told,
@@ -35,6 +36,7 @@ class Asking:
         """Somebody asks for something."""
         if len(text) > TEXT_MAX:
             return Reply((scene.note("ref.long", n=len(text), max=TEXT_MAX),))
+        self.counter.desk.check_intake()
         shop = self.counter.shop
         waiting = [one for one in scene.view.open_requests if one.state == "unpaid"]
         if len(waiting) >= shop.unpaid_max:
@@ -60,7 +62,11 @@ class Asking:
                 scene, request, max_price_sats=limit_sats, reply=Reply((checking,), effects)
             ):
                 return None
-        return await self.counter.bill_check(scene, request, AddRequest(request), *effects)
+        until_ms = scene.now_ms + shop.unpaid_ttl_ms
+        given_up = Remind(WAITED, request.code, until_ms)
+        return await self.counter.bill_check(
+            scene, request, AddRequest(request), given_up, *effects
+        )
 
     async def again(self, scene: Scene, code: str) -> Reply | None:
         """The same request once more."""

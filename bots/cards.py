@@ -68,10 +68,10 @@ class Cards:
     def checking(self, paid: Msat | None) -> Letter:
         """The check is paid, by this invoice or from the balance."""
         if paid is None:
-            return self._redrawn("check", self.voice.say("card.checking", code=self.request.code))
+            return self._passing("check", self.voice.say("card.checking", code=self.request.code))
         amount = self.voice.costs(paid)
         text = self.voice.say("card.paid_checking", amount=amount, code=self.request.code)
-        return self._redrawn("check", text, is_settled=True)
+        return self._passing("check", text, is_settled=True)
 
     def checking_free(self, left: Msat) -> Letter:
         """The check was paid from the balance."""
@@ -81,7 +81,7 @@ class Cards:
             amount=self.voice.costs(self.shop.check_fee),
             balance=self.voice.has(left),
         )
-        return self._redrawn("check", text)
+        return self._passing("check", text)
 
     def check_expired(self) -> Letter:
         """The invoice of the check ran out; the request still waits."""
@@ -120,14 +120,14 @@ class Cards:
     def working(self, job: Job, paid: Msat | None) -> Letter:
         """The price is paid, by this invoice or from the balance."""
         if paid is None:
-            return self._redrawn("price", self.voice.say("card.working", code=self.request.code))
+            return self._passing("price", self.voice.say("card.working", code=self.request.code))
         text = self.voice.say(
             "card.paid_working",
             amount=self.voice.costs(paid),
             code=self.request.code,
             eta=self.eta(job),
         )
-        return self._redrawn("price", text, is_settled=True)
+        return self._passing("price", text, is_settled=True)
 
     def started(self, job: Job, *, limit_sats: int, left: Msat) -> Letter:
         """The work started by itself, under the person's limit."""
@@ -138,11 +138,12 @@ class Cards:
             limit=self.voice.sat(limit_sats),
             balance=self.voice.has(left),
         )
-        return self._redrawn("price", text)
+        return self._passing("price", text)
 
     def closed(self, slot: str, key: str) -> Letter:
         """A card that leads nowhere any more."""
-        return self._redrawn(slot, self.voice.say(key, code=self.request.code))
+        note = Note(self.voice.say(key, code=self.request.code))
+        return self.place.redrawn(note, self._slot(slot))
 
     def result(self, job: Job, *, left: Msat | None) -> Letter:
         """The result; with what is left where the person paid ahead."""
@@ -192,8 +193,8 @@ class Cards:
     def _slot(self, name: str) -> str:
         return f"{self.request.code}:{name}"
 
-    def _redrawn(self, slot: str, text: str, *, is_settled: bool = False) -> Letter:
-        return self.place.redrawn(Note(text, is_settled=is_settled), self._slot(slot))
+    def _passing(self, slot: str, text: str, *, is_settled: bool = False) -> Letter:
+        return self.place.passing(Note(text, is_settled=is_settled), self._slot(slot))
 
     def _expired(self, slot: str, text: str) -> Letter:
         buttons: tuple[Row, ...] = ((self._button("new_invoice"), self._button("cancel")),)
@@ -229,6 +230,17 @@ def with_wallet(voice: Voice, pay_url: str | None, own: tuple[Button, ...]) -> t
     return tuple(rows)
 
 
+def state_of(voice: Voice, request: Request) -> str:
+    """How a request stands, in a word or two."""
+    match request.state:
+        case "unpaid":
+            return voice.say("state.check_unpaid")
+        case "dropped":
+            return voice.say("state.cancelled")
+        case "started":
+            return voice.say(f"state.{_STATES[request.told]}")
+
+
 def price_of(job: Job) -> Msat:
     """The price of the work."""
     assert job.quote is not None, "a price is quoted"
@@ -253,3 +265,14 @@ def date(voice: Voice, at_ms: int) -> str:
     """A day, in UTC."""
     day = datetime.fromtimestamp(at_ms / 1000, UTC)
     return voice.say("time.date", year=day.year, month=f"{day:%m}", day=f"{day:%d}")
+
+
+_STATES = {
+    "": "checking",
+    "evaluating": "checking",
+    "awaiting_work_payment": "priced",
+    "executing": "working",
+    "complete": "done",
+    "rejected": "declined",
+    "failed": "failed_credited",
+}

@@ -16,7 +16,10 @@ Step = TypeVar("Step")
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What a channel can do, and how fast it may be used. 0 is no limit."""
+    """What a channel can do, and how fast it may be used. 0 is no limit.
+
+    `is_idempotent` says that the same message sent twice is one.
+    """
 
     has_buttons: bool
     can_edit: bool
@@ -24,6 +27,7 @@ class Caps:
     per_peer_per_s: float
     burst: int
     per_s: float
+    is_idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,11 @@ class Channel(Protocol[Step]):
     name: str  # Peer.channel
     realm: str  # Peer.realm, known once `open` was called
     caps: Caps
+
+    @property
+    def address(self) -> str:
+        """Where people can find us there, as an https address; "" for none, or not yet known."""
+        ...
 
     async def open(self) -> None:
         """Say hello to the channel: learn who we are there, publish menus and profiles.

@@ -27,6 +27,7 @@ AGAIN_MS = 5_000
 EXPIRED = "expired"  # reminder: an invoice has run out
 INVOICE = "invoice"  # reminder: an invoice could not be made
 PROGRESS = "progress"  # reminder: the work takes long
+WAITED = "waited"  # reminder: nobody has paid for the check within its time
 PROGRESS_MS = 300_000
 
 log = structlog.get_logger(__name__)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 from bots.cards import price_of
-from bots.counter import Counter
+from bots.counter import EXPIRED, INVOICE, PROGRESS, WAITED, Counter
 from bots.scene import Place, Scene
+from bots.stage import Stage
 from core.books.inbox import Event
 from core.books.jobs import Job
 from core.books.requests import PersonBill, Request
@@ -22,6 +23,7 @@ class Following:
     """Handles what happens to requests. None says that the mail is closed already."""
 
     counter: Counter
+    stage: Stage
 
     async def paid(self, scene: Scene, bill: PersonBill, amount: Msat) -> Reply | None:
         """An invoice that was shown for a request is paid: the money is on the balance."""
@@ -49,32 +51,29 @@ class Following:
         if request is None:  # asked for over HTTP, with a token of the same balance
             return Reply()
         job = await self.counter.desk.job(job_id)
-        if request.told == job.state:
+        if request.told == job.state and job.state != "evaluating":
             return Reply()
         at, told = self._at(scene, request), Told(request, job.state)
         if job.state == "awaiting_work_payment":
             return await self.counter.price(at, _next(request), job, told)
+        if job.state == "evaluating":
+            self.stage.follow(at.place, job_id, scene.mail.number)
+            return Reply((), (told,))
         if job.state == "executing":
+            self.stage.follow(at.place, job_id, scene.mail.number)
             started = self._started(at, request, job)
             return Reply(started, (told, self.counter.progress(request, scene.now_ms)))
         return Reply(self._ended(at, _next(request), job), (told,))
 
     async def reminded(self, scene: Scene, event: Event) -> Reply | None:
         """Time has passed."""
-        match event.kind:
-            case "expired":
-                return await self._expired(scene, event.ref)
-            case "invoice":
-                return await self._invoice(scene, event.ref)
-            case "progress":
-                return await self._progress(scene, event.ref)
-            case _:
-                raise AssertionError(f"no reminder of ours: {event.kind}")
-
-    async def waited_out(self, scene: Scene, request: Request) -> Reply:
-        """Nobody has paid for the check of a request within its time."""
-        cards = self.counter.cards(self._at(scene, request), request)
-        return Reply((cards.closed("check", "card.price_ended"),), (DropRequest(request),))
+        handlers = {
+            EXPIRED: self._expired,
+            INVOICE: self._invoice,
+            PROGRESS: self._progress,
+            WAITED: self._waited,
+        }
+        return await handlers[event.kind](scene, event.ref)
 
     async def _price_paid(
         self, scene: Scene, request: Request, bill: PersonBill, amount: Msat
@@ -130,6 +129,14 @@ class Following:
             return billed
         below = self.counter.cards(at, request).closed("down", "card.below")
         return Reply((below,)) + billed
+
+    async def _waited(self, scene: Scene, code: str) -> Reply:
+        """Nobody has paid for the check of a request within its time."""
+        request = await self.counter.desk.request(scene.session_id, code)
+        if request is None or request.state != "unpaid":
+            return Reply()
+        cards = self.counter.cards(self._at(scene, request), request)
+        return Reply((cards.closed("check", "card.price_ended"),), (DropRequest(request),))
 
     async def _progress(self, scene: Scene, code: str) -> Reply:
         """The work takes long."""

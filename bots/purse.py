@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from bots.cards import Payable, bill_of
+from bots.cards import Payable, bill_of, state_of
 from bots.counter import EXPIRED
 from bots.scene import Place, Scene, Shop
 from core.books.refunds import Refund
@@ -26,16 +26,6 @@ QUESTION_MS = 900_000  # a question of ours stays open this long
 DEPOSIT_SLOT = "deposit"
 SLOW_MS = 60_000  # who waited longer for a payment's end is told, not only shown
 TARGET_LENGTH = 40  # of an invoice, where it is named
-
-_STATE_OF_JOB = {
-    "": "checking",
-    "evaluating": "checking",
-    "awaiting_work_payment": "priced",
-    "executing": "working",
-    "complete": "done",
-    "rejected": "declined",
-    "failed": "failed_credited",
-}
 
 log = structlog.get_logger(__name__)
 
@@ -165,7 +155,7 @@ class Purse:
             slot = _slot(refund.refund_id)
             note = Note(scene.voice.say("wd.sending", amount=scene.voice.has(refund.amount)))
             moved = MoveCard(peer, _slot(prompt.ref), slot)
-            return Reply((scene.place.redrawn(note, slot),), (Answered(peer), moved))
+            return Reply((scene.place.passing(note, slot),), (Answered(peer), moved))
 
         try:
             await self.desk.withdraw(
@@ -221,8 +211,7 @@ class Purse:
         return scene.note("wd.bad", why=reason)
 
     def _line(self, scene: Scene, request: Request) -> str:
-        state = "check_unpaid" if request.state == "unpaid" else _STATE_OF_JOB[request.told]
-        word = scene.voice.say(f"state.{state}")
+        word = state_of(scene.voice, request)
         return scene.voice.say("balance.line", code=request.code, state=word, amount="").strip()
 
 

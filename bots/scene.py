@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from core.books.inbox import Event, Mail
 from core.desk.people_desk import View
-from core.values.mail import Content, Letter, Note, Peer, Row
+from core.values.mail import Content, Inbound, Letter, Note, Peer, Presence, Row
 from core.values.money import Msat, from_sats
 from core.values.pricing import Prices, Pricing, request_cost_msat
 from core.values.texts import Catalogue, charged_sats, sats
@@ -94,6 +94,10 @@ class Place:
         """What stands in a slot is to look like this; nobody needs to be called for it."""
         return replace(self.letter(content, slot=slot), is_news=False)
 
+    def passing(self, content: Content, slot: str) -> Letter:
+        """The same, of use only where it can take the place of what stands there."""
+        return replace(self.redrawn(content, slot), is_passing=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -118,6 +122,14 @@ class Scene:
     def is_reminded(self) -> bool:
         """Whether time brought this up, not the person."""
         return isinstance(self.mail.item, Event) and self.mail.item.what == "reminder"
+
+    @property
+    def is_back(self) -> bool:
+        """Whether somebody writes who could not be reached."""
+        item, contact = self.mail.item, self.view.contact
+        if not isinstance(item, Inbound) or contact is None or contact.is_reachable:
+            return False
+        return item.body != Presence(is_reachable=False)
 
     @property
     def balance(self) -> str:

@@ -80,9 +80,9 @@ class TelegramChannel:
         self.realm = ""  # the bot's own id
 
     @property
-    def username(self) -> str:
-        """The bot's name, for addresses such as t.me/NAME."""
-        return self._me.username
+    def address(self) -> str:
+        """Where people find the bot, once its name is known."""
+        return f"https://t.me/{self._me.username}" if self._me.username else ""
 
     async def open(self) -> None:
         """Learn who we are, say how updates come, publish commands and descriptions."""

@@ -10,13 +10,16 @@ from core.desk.answers import AnswerBook
 from core.desk.ask_desk import AskDesk
 from core.desk.front_desk import Desk
 from core.desk.job_desk import JobDesk
+from core.desk.mail_desk import MailDesk
 from core.desk.meter import Meter
 from core.desk.pay_desk import PayDesk
 from core.desk.payout_desk import PayoutDesk
+from core.desk.people_desk import PeopleDesk
 from core.desk.relay_desk import RelayDesk
 from core.desk.running import Running
 from core.desk.session_desk import SessionDesk
 from core.desk.session_job_desk import SessionJobDesk
+from core.desk.talk_desk import TalkDesk
 from core.desk.till import Till
 from core.gate import Health
 from core.loops.live import Live
@@ -104,17 +107,43 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
     )
     links = PayLinks(derive(ground.secret, "pay pages"), config.server.public_url)
     pay_pages = PayDesk(store, ground.bulletin, clock, links)
+    sessions = SessionDesk(
+        store=store,
+        till=till,
+        clock=clock,
+        answers=answers,
+        token_keys=token_keys,
+        terms=session_terms(config),
+        job_terms=job_terms(config),
+    )
+    payouts = PayoutDesk(
+        store=store,
+        resolver=ground.resolver,
+        clock=clock,
+        gate=gate,
+        answers=answers,
+        network=config.wallet.network,
+        terms=refund_terms(config),
+        insecure_hosts=insecure_hosts,
+        can_pay=ground.can_pay,
+        links=ClaimLinks(
+            derive(ground.secret, "claim links"),
+            base_of_links(config.server.public_url, insecure_hosts),
+        ),
+    )
+    people = PeopleDesk(
+        store=store,
+        till=till,
+        clock=clock,
+        jobs=jobs,
+        sessions=sessions,
+        payouts=payouts,
+        token_keys=token_keys,
+        terms=job_terms(config),
+    )
     return Desk(
         jobs=jobs,
-        sessions=SessionDesk(
-            store=store,
-            till=till,
-            clock=clock,
-            answers=answers,
-            token_keys=token_keys,
-            terms=session_terms(config),
-            job_terms=job_terms(config),
-        ),
+        sessions=sessions,
         session_jobs=SessionJobDesk(
             store=store,
             till=till,
@@ -123,20 +152,13 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
             jobs=jobs,
             terms=job_terms(config),
         ),
-        payouts=PayoutDesk(
-            store=store,
-            resolver=ground.resolver,
-            clock=clock,
-            gate=gate,
-            answers=answers,
-            network=config.wallet.network,
-            terms=refund_terms(config),
-            insecure_hosts=insecure_hosts,
-            can_pay=ground.can_pay,
-            links=ClaimLinks(
-                derive(ground.secret, "claim links"),
-                base_of_links(config.server.public_url, insecure_hosts),
-            ),
+        payouts=payouts,
+        people=people,
+        talk=TalkDesk(
+            people=people, meter=meter, agent=ground.agent, running=running, model=jobs.model
+        ),
+        mail=MailDesk(
+            store=store, bulletin=ground.bulletin, clock=clock, process_id=ground.process_id
         ),
         meter=meter,
         asks=AskDesk(meter=meter, agent=ground.agent, running=running, models=models),

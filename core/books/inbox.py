@@ -105,6 +105,16 @@ async def next_mail(tx: Tx, session_id: str, now_ms: int) -> Mail | None:
     return _mail(row)
 
 
+async def not_before_ms(tx: Tx, session_id: str) -> int:
+    """When a person's oldest row is to be read; 0 where none waits."""
+    row = await tx.one(
+        "SELECT not_before_ms FROM inbox WHERE session_id = :session_id AND state = 'new'"
+        " ORDER BY number LIMIT 1",
+        session_id=session_id,
+    )
+    return 0 if row is None else int(row["not_before_ms"])
+
+
 async def next_due_ms(tx: Tx) -> int | None:
     """When the next row is to be read."""
     row = await tx.one("SELECT MIN(not_before_ms) AS due_ms FROM inbox WHERE state = 'new'")

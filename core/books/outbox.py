@@ -29,7 +29,7 @@ KEEP_MS = 7 * 86_400_000
 class Queued:
     """A letter to be sent; `sent_ids` are the messages of it that the channel has already.
 
-    `begun` counts the messages that were begun: one more than sent is one whose fate is unknown.
+    `begun` counts how often the next message was begun without an answer: its fate is unknown.
     """
 
     number: int
@@ -101,17 +101,15 @@ async def next_due_ms(tx: Tx, channel: str, realm: str) -> int | None:
     return due_ms
 
 
-async def begin(tx: Tx, number: int, begun: int) -> None:
+async def begin(tx: Tx, number: int) -> None:
     """Note, before it is called, that the channel is asked to send the next message."""
-    await tx.run(
-        "UPDATE outbox SET begun = :begun WHERE number = :number", number=number, begun=begun
-    )
+    await tx.run("UPDATE outbox SET begun = begun + 1 WHERE number = :number", number=number)
 
 
 async def sent_part(tx: Tx, number: int, sent_ids: Sequence[str]) -> None:
     """Note the messages of a letter that the channel has."""
     await tx.run(
-        "UPDATE outbox SET sent_ids = :sent_ids, tries = 0 WHERE number = :number",
+        "UPDATE outbox SET sent_ids = :sent_ids, tries = 0, begun = 0 WHERE number = :number",
         number=number,
         sent_ids="\n".join(sent_ids),
     )
@@ -128,7 +126,17 @@ async def dead(tx: Tx, number: int) -> None:
 
 
 async def again(tx: Tx, number: int, *, at_ms: int) -> None:
-    """Try a letter again later."""
+    """Try a letter again later: the channel did not take what was begun."""
+    await tx.run(
+        "UPDATE outbox SET tries = tries + 1, begun = 0, not_before_ms = :at_ms"
+        " WHERE number = :number",
+        number=number,
+        at_ms=at_ms,
+    )
+
+
+async def in_doubt(tx: Tx, number: int, *, at_ms: int) -> None:
+    """Look at a letter again later: the channel may have taken what was begun."""
     await tx.run(
         "UPDATE outbox SET tries = tries + 1, not_before_ms = :at_ms WHERE number = :number",
         number=number,
@@ -138,22 +146,30 @@ async def again(tx: Tx, number: int, *, at_ms: int) -> None:
 
 async def park(tx: Tx, peer: Peer) -> None:
     """Keep everything for a peer until it can be reached again."""
-    await _turn(tx, peer, "queued", "parked")
-
-
-async def unpark(tx: Tx, peer: Peer) -> None:
-    """Send what was kept."""
-    await _turn(tx, peer, "parked", "queued")
-
-
-async def has_parked(tx: Tx, peer: Peer) -> bool:
-    """Whether something was kept for a peer that could not be reached."""
-    row = await tx.one(
-        "SELECT 1 AS one FROM outbox WHERE channel = :channel AND realm = :realm AND uid = :uid"
-        " AND state = 'parked' LIMIT 1",
+    await tx.run(
+        "UPDATE outbox SET state = 'parked' WHERE channel = :channel AND realm = :realm"
+        " AND uid = :uid AND state = 'queued'",
         **place_of(peer),
     )
-    return row is not None
+
+
+async def unpark(tx: Tx, first: Letter, now_ms: int) -> None:
+    """Send what was kept for the peer of this letter, after the letter; nothing, no letter."""
+    kept = await tx.one(
+        "SELECT 1 AS one FROM outbox WHERE channel = :channel AND realm = :realm AND uid = :uid"
+        " AND state = 'parked' LIMIT 1",
+        **place_of(first.peer),
+    )
+    if kept is None:
+        return
+    await post(tx, first, now_ms)
+    await tx.run(
+        "UPDATE outbox SET state = 'queued', not_before_ms = :now_ms,"
+        " number = number + (SELECT MAX(o.number) FROM outbox o) WHERE channel = :channel"
+        " AND realm = :realm AND uid = :uid AND state = 'parked'",
+        **place_of(first.peer),
+        now_ms=now_ms,
+    )
 
 
 async def card(tx: Tx, peer: Peer, slot: str) -> Card | None:
@@ -251,17 +267,6 @@ async def _close(tx: Tx, number: int, state: str) -> None:
         number=number,
         state=state,
     )
-
-
-async def _turn(tx: Tx, peer: Peer, before: str, after: str) -> None:
-    await tx.run(
-        "UPDATE outbox SET state = :after WHERE channel = :channel AND realm = :realm"
-        " AND uid = :uid AND state = :before",
-        **place_of(peer),
-        before=before,
-        after=after,
-    )
-    tx.announce(OUTBOX)
 
 
 _CLASSES = named(Letter, Peer, Note, Bill, Result, Button, Link, Copy)

@@ -195,6 +195,11 @@ async def hold(tx: Tx, session_id: str, owner: str, until_ms: int) -> bool:
     return changed == 1
 
 
+async def let_go(tx: Tx, owner: str) -> None:
+    """Let go of everybody whom a process holds."""
+    await tx.run("UPDATE people SET busy_until_ms = 0 WHERE busy_owner = :owner", owner=owner)
+
+
 async def free_all(tx: Tx, owner: str) -> None:
     """At the start of a process that is alone on its database: nobody else holds anybody."""
     await tx.run(

@@ -12,12 +12,15 @@ from core.books.credentials import Bearer
 from core.desk.answers import AnswerBook
 from core.desk.ask_desk import AskDesk
 from core.desk.job_desk import JobDesk
+from core.desk.mail_desk import MailDesk
 from core.desk.meter import Meter
 from core.desk.pay_desk import PayDesk
 from core.desk.payout_desk import PayoutDesk
+from core.desk.people_desk import PeopleDesk
 from core.desk.relay_desk import RelayDesk
 from core.desk.session_desk import SessionDesk
 from core.desk.session_job_desk import SessionJobDesk
+from core.desk.talk_desk import TalkDesk
 from core.desk.till import Till
 from core.gate import Gate, Health
 from core.store.port import Store
@@ -39,6 +42,9 @@ class Desk:
     sessions: SessionDesk
     session_jobs: SessionJobDesk
     payouts: PayoutDesk
+    people: PeopleDesk
+    talk: TalkDesk
+    mail: MailDesk
     meter: Meter
     asks: AskDesk
     relay: RelayDesk

@@ -42,7 +42,7 @@ from core.store.port import Store, Tx
 from core.values.caveats import read_caveats
 from core.values.clock import Clock
 from core.values.ids import new_id
-from core.values.mail import Inbound, Peer, Press
+from core.values.mail import Inbound, Letter, Peer, Press
 from core.values.money import Msat
 from core.values.terms import JobTerms
 from core.values.tokens import Token, TokenKeys, mint
@@ -90,6 +90,10 @@ class PeopleDesk:
     payouts: PayoutDesk
     token_keys: TokenKeys
     terms: JobTerms
+
+    def check_intake(self) -> None:
+        """Raise ShuttingDown, Paused or WalletUnavailable where nothing new is begun."""
+        self.till.gate.check_intake()
 
     async def take(self, mail: Sequence[tuple[Inbound, str]]) -> None:
         """Store what came in, each with the language to greet a new person in.
@@ -163,11 +167,26 @@ class PeopleDesk:
         """Close mail with a reply; False where it was closed already."""
         return await self.store.write(self._finish, mail, reply)
 
+    async def say(self, session_id: str, reply: Reply) -> None:
+        """Say something that answers no mail."""
+        await self.store.write(people_reply.write, session_id, reply, self.clock.now_ms())
+
+    async def welcome_back(self, peer: Peer, first: Letter) -> None:
+        """A peer can be reached again: send what was kept for it, after this letter."""
+        await self.store.write(_welcome_back, peer, first, self.clock.now_ms())
+
+    async def lose(self, peer: Peer) -> None:
+        """A peer cannot be reached: keep everything for it."""
+        await self.store.write(_lose, peer)
+
     async def make_invoice(
         self, session_id: str, amount: Msat, *, memo: str, kind: str
     ) -> WalletInvoice:
-        """An invoice that fills a person's balance. Raises WalletUnavailable, ShuttingDown."""
-        self.till.gate.check()
+        """An invoice that fills a person's balance.
+
+        Raises WalletUnavailable, Paused, ShuttingDown.
+        """
+        self.check_intake()
         return await self.till.wallet.create_invoice(
             amount,
             memo=memo,
@@ -317,6 +336,16 @@ class _Opening:
 async def _take(tx: Tx, mail: Sequence[tuple[Inbound, str]], now_ms: int) -> None:
     for inbound, lang in mail:
         await inbox.take(tx, inbound, lang, now_ms)
+
+
+async def _welcome_back(tx: Tx, peer: Peer, first: Letter, now_ms: int) -> None:
+    await people.reach(tx, peer, 1)
+    await outbox.unpark(tx, first, now_ms)
+
+
+async def _lose(tx: Tx, peer: Peer) -> None:
+    await people.reach(tx, peer, 0)
+    await outbox.park(tx, peer)
 
 
 async def _view(tx: Tx, session_id: str, peer: Peer | None, now_ms: int) -> View:

@@ -149,14 +149,6 @@ class ForgetTexts:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """A peer cannot be written to (0), or can be again (1)."""
-
-    peer: Peer
-    is_reachable: int
-
-
-@dataclass(frozen=True, slots=True)
 class Block:
     """A person is served no more (1), or again (0)."""
 
@@ -178,7 +170,6 @@ PersonEffect = (
     | Say
     | ForgetTalk
     | ForgetTexts
-    | Reach
     | Block
 )
 Effect = RequestEffect | PersonEffect
@@ -230,7 +221,9 @@ async def _write(tx: Tx, session_id: str, effect: Effect, now_ms: int) -> None:
             await _write_of_person(tx, session_id, effect, now_ms)
 
 
-async def _write_of_person(tx: Tx, session_id: str, effect: PersonEffect, now_ms: int) -> None:
+async def _write_of_person(  # noqa: C901 - one line for each case
+    tx: Tx, session_id: str, effect: PersonEffect, now_ms: int
+) -> None:
     match effect:
         case Speak(lang):
             await people.speak(tx, session_id, lang)
@@ -252,9 +245,6 @@ async def _write_of_person(tx: Tx, session_id: str, effect: PersonEffect, now_ms
             await talks.forget(tx, session_id)
         case ForgetTexts():
             await requests.forget_texts(tx, session_id)
-        case Reach(peer, is_reachable):
-            await people.reach(tx, peer, is_reachable)
-            await (outbox.unpark if is_reachable else outbox.park)(tx, peer)
         case Block(blocked_id, is_blocked):
             await people.block(tx, blocked_id, is_blocked)
         case _:

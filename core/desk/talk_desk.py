@@ -49,9 +49,9 @@ class TalkDesk:
     async def hold(self, view: View, question: str) -> tuple[Hold, list[Message]]:
         """Set aside the most that an answer can cost; with what the model is to be asked.
 
-        Raises MoneyMissing, RateLimited, WrongState, ShuttingDown.
+        Raises MoneyMissing, RateLimited, WrongState, Paused, WalletUnavailable, ShuttingDown.
         """
-        self.people.till.gate.check()
+        self.people.check_intake()
         store = self.people.store
         earlier = await store.read(_turns, view.session_id)
         messages = _within(self.model, [*earlier, Message("user", question)])

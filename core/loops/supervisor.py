@@ -18,6 +18,21 @@ log = structlog.get_logger(__name__)
 Loop = Callable[[], Awaitable[None]]
 
 
+async def outlive(work: Awaitable[None], what: str, **about: object) -> bool:
+    """Do one piece of work whose own mistake must not stop the others; False where it died.
+
+    Raises Unavailable: somebody outside is away, and the work can be tried again.
+    """
+    try:
+        await work
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("work died", what=what, **about)
+        return False
+    return True
+
+
 class Supervisor:
     """Runs the loops of one process."""
 

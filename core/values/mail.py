@@ -167,12 +167,14 @@ class Letter:
     """Something to say. With a slot it takes the place of what was shown there before.
 
     `is_news` makes a new message of it even then: money moved, or an answer is wanted.
+    `is_passing` is of use only in the place of what was shown: elsewhere it is left unsaid.
     """
 
     peer: Peer
     content: Content
     slot: str | None = None
     is_news: bool = False
+    is_passing: bool = False
     reply_to: str | None = None
     via: str = ""
     at_ms: int = 0  # when it was written; a message that carries a time of ours carries this one

@@ -96,7 +96,7 @@ def shown_by(outcomes: list[Outcome]) -> Shown:
 async def test_it_learns_who_it_is_and_publishes_its_menus(
     sim: SimulatedBotApi, channel: TelegramChannel
 ) -> None:
-    assert (channel.realm, channel.username) == (REALM, "boltwork_test_bot")
+    assert (channel.realm, channel.address) == (REALM, "https://t.me/boltwork_test_bot")
     menus = [call.params for call in sim.calls_of("setMyCommands")]
     assert [menu.get("language_code") for menu in menus] == [None, "de"]
     assert all(json.loads(menu["scope"])["type"] == "all_private_chats" for menu in menus)

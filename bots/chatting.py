@@ -1,0 +1,152 @@
+"""A chat: talk that is paid answer by answer, from the balance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from bots.purse import USUAL_DEPOSIT_SATS, Purse
+from bots.scene import Place, Scene, Shop
+from core.books.metering import Charged, MoneyMissing
+from core.books.requests import PersonBill
+from core.books.talks import Prompt
+from core.desk.people_desk import PeopleDesk
+from core.desk.people_reply import (
+    Answered,
+    Ask,
+    CloseChat,
+    ForgetTalk,
+    OpenChat,
+    Reply,
+    ToldLow,
+)
+from core.desk.talk_desk import BrokeOff, TalkDesk
+from core.values.mail import Button, Letter, Result
+from core.values.money import Msat, from_sats
+
+OPENS_AT_SATS = 100  # a chat opens without a deposit where there is so much
+KEPT_MS = 7 * 86_400_000  # a question that waits for money is kept this long
+LOW_ANSWERS = 3
+
+
+class Stage(Protocol):
+    """Where an answer can be seen while it is being made. What is shown there may be lost."""
+
+    def show(self, place: Place, stream: int, text: str) -> None:
+        """Show the text so far of this stream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chatting:
+    """Handles talk. None says that the mail is closed already."""
+
+    desk: PeopleDesk
+    talk: TalkDesk
+    purse: Purse
+    shop: Shop
+    stage: Stage
+
+    async def open(self, scene: Scene, sats: int | None) -> Reply:
+        """Somebody wants to talk; with too little money, a deposit comes first."""
+        if sats is None and scene.view.free >= from_sats(OPENS_AT_SATS):
+            return Reply((scene.note("chat.on", balance=scene.balance),), (OpenChat(),))
+        return await self.purse.deposit(scene, "chat", sats or USUAL_DEPOSIT_SATS, key="chat.fund")
+
+    async def fund(self, scene: Scene, sats: int) -> Reply:
+        """Another amount on the card of the deposit that opens a chat."""
+        return await self.purse.deposit(scene, "chat", sats, key="chat.fund", is_redrawn=True)
+
+    def close(self, scene: Scene) -> Reply:
+        """Somebody has talked enough."""
+        if not scene.view.person.is_chatting:
+            return Reply((scene.note("chat.none_open"),))
+        buttons = ((Button(scene.voice.say("btn.withdraw"), "withdraw", ""),),)
+        letter = scene.note(
+            "chat.closed",
+            balance=scene.balance,
+            buttons=buttons if scene.view.free else (),
+            hint=scene.voice.say("hint.withdraw") if scene.view.free else "",
+        )
+        return Reply((letter,), (CloseChat(),))
+
+    def forget(self, scene: Scene) -> Reply:
+        """Somebody wants a fresh start."""
+        return Reply((scene.note("chat.new", balance=scene.balance),), (ForgetTalk(),))
+
+    async def paid(self, scene: Scene, bill: PersonBill, amount: Msat) -> Reply | None:
+        """A deposit came: the chat is open, and a question that waited is answered."""
+        card = self.purse.paid(scene, bill, amount)
+        opened = Reply((), (ToldLow(0),))
+        prompt = scene.view.prompt
+        if prompt is not None and prompt.kind == "question":
+            answered = Reply((), (Answered(scene.place.peer),))
+            place = replace(scene.place, message_id=prompt.ref or None)
+            return await self.turn(
+                replace(scene, place=place), prompt.body, card + opened + answered
+            )
+        if bill.kind == "chat":
+            on = scene.note("chat.on", balance=scene.balance)
+            opened += Reply((on,), (OpenChat(),))
+        return card + opened
+
+    async def turn(self, scene: Scene, text: str, first: Reply | None = None) -> Reply | None:
+        """Somebody says something; `first` is said and written before the answer."""
+        before = first or Reply()
+        try:
+            hold, messages = await self.talk.hold(scene.view, text)
+        except MoneyMissing as shortage:
+            return before + await self._empty(scene, text, shortage)
+        try:
+            await self.talk.answer(
+                scene.mail,
+                hold,
+                messages,
+                show=self._shower(scene),
+                reply=lambda answer, charged: before + self._said(scene, answer, charged),
+            )
+        except BrokeOff as fault:
+            return before + self._broken(scene, fault.text)
+        return None
+
+    def _said(self, scene: Scene, answer: str, charged: Charged) -> Reply:
+        voice, left = scene.voice, charged.balance
+        foot = voice.say("chat.foot", cost=voice.costs(charged.cost), balance=voice.has(left))
+        letters: tuple[Letter, ...] = (
+            scene.place.letter(Result(answer, name="answer", foot=foot)),
+        )
+        answers = left // max(1, self.shop.usual_answer)
+        if answers >= LOW_ANSWERS or scene.view.person.was_told_low:
+            return Reply(letters)
+        amount = voice.sat(USUAL_DEPOSIT_SATS)
+        topup = Button(voice.say("btn.topup", amount=amount), "topup", str(USUAL_DEPOSIT_SATS))
+        low = scene.note(
+            "chat.low",
+            n=answers,
+            balance=voice.has(left),
+            buttons=((topup,),),
+            hint=voice.say("hint.topup"),
+        )
+        return Reply((*letters, low), (ToldLow(1),))
+
+    def _broken(self, scene: Scene, text: str) -> Reply:
+        if not text.strip():
+            return Reply((scene.note("chat.failed"),))
+        foot = scene.voice.say("chat.partial")
+        return Reply((scene.place.letter(Result(text, name="answer", foot=foot)),))
+
+    async def _empty(self, scene: Scene, text: str, shortage: MoneyMissing) -> Reply:
+        """The balance does not cover an answer: the question waits for money."""
+        most = from_sats(self.shop.deposit_max_sats)
+        if shortage.missing > most:
+            hold = scene.voice.costs(shortage.needed)
+            letter = scene.note("chat.too_dear", hold=hold, balance=scene.balance)
+            return Reply((letter,))
+        card = await self.purse.deposit(scene, "chat", USUAL_DEPOSIT_SATS, key="chat.empty")
+        kept = Prompt("question", scene.place.message_id or "", text, scene.now_ms + KEPT_MS)
+        return card + Reply((), (Ask(scene.place.peer, kept),))
+
+    def _shower(self, scene: Scene) -> Callable[[str], None]:
+        def show(text: str) -> None:
+            self.stage.show(scene.place, scene.mail.number, text)
+
+        return show
