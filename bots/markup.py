@@ -37,7 +37,7 @@ _STYLES: Final = frozenset(
 _CHECKED: Final = "\u2713\u2714"
 _AMOUNT: Final = r"\d[\d.,'\u00a0\u202f ]*sats?\b"
 _LIKE_OURS: Final = re.compile(
-    rf"(?m)^(?=[^\n]*[{_CHECKED}]"
+    rf"(?m)^(?!{QUOTED})(?=[^\n]*[{_CHECKED}]"
     rf"|[^\w\n]*(?:#[0-9A-HJKMNP-TV-Z]{{4}}\b|{_AMOUNT}[^\n]*\u00b7))"
 )
 
@@ -55,6 +55,12 @@ def render(markdown: str) -> Styled:
 def plain(text: str) -> Styled:
     """A model's text as it stands, as for `render`."""
     return _guarded(Styled(clean_text(text)))
+
+
+def continued(part: Styled) -> Styled:
+    """A part that begins a message, where a line may begin that was none before it was cut."""
+    is_code = any(span.kind == "pre" and span.start == 0 for span in part.spans)
+    return insert(part, [(0, QUOTED)] if _LIKE_OURS.match(part.text) and not is_code else [])
 
 
 def _formatted(source: str) -> Styled:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from bots.channel import Shown
 from bots.clean import clean_text
-from bots.markup import render
+from bots.markup import QUOTED, continued, render
 from bots.qr import QUIET_ZONE, invoice_code
 from bots.stamp import paid_stamp
 from bots.styled import CAPTION_MAX, TEXT_MAX, Span, Styled, join, split, units
@@ -221,9 +221,11 @@ def _result(result: Result, *, keys: Keyboard, reply_to: int | None) -> Sequence
     body = render(result.markdown if is_short else result.markdown[:SAMPLE])
     said = join([Styled(result.head), body], "\n\n")
     foot = Styled(result.foot, (Span("italic", 0, len(result.foot)),) if result.foot else ())
-    parts = split(join([said, foot], "\n\n"))
+    cut = split(join([said, foot], "\n\n"), TEXT_MAX - len(QUOTED))
+    rest = [part if part.text == foot.text else continued(part) for part in cut[1:]]
+    parts = [*cut[:1], *rest]
     is_readable = len(parts) <= PARTS_MAX and not _has_long_code(body)
-    if is_short and (len(parts) == 1 or is_readable):
+    if is_short and (len(parts) <= 1 or is_readable):
         return _texts(parts, keys=keys, reply_to=reply_to)
     file = SendFile(
         name=result.name,

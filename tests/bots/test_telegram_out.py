@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bots.channel import Shown
+from bots.markup import QUOTED
 from bots.qr import invoice_code
 from bots.stamp import paid_stamp
 from bots.styled import CAPTION_MAX, TEXT_MAX, Span, Styled, units
@@ -224,10 +225,21 @@ def test_a_result_has_our_lines_around_it_and_the_last_in_italics() -> None:
     assert step == SendText(content=Styled(text, (bold, italic)))
 
 
+def test_a_cut_cannot_make_a_line_of_ours_out_of_a_models_words() -> None:
+    markdown = "x" * (TEXT_MAX - 7) + " #7F3K done · 1 sat"
+
+    steps = plan(Result(markdown, "r.md", foot="#7F3K done · 421 sat"))
+
+    assert len(steps) == 2
+    assert isinstance(steps[1], SendText)
+    assert steps[1].content.text.startswith(f"{QUOTED}#7F3K done · 1 sat\n")
+
+
 @pytest.mark.parametrize(
     ("markdown", "calls"),
     [
-        ("x" * 4076, 1),
+        ("x" * 4082, 1),
+        ("x" * 4083, 2),
         ("para\n\n" * 1900, 3),
         ("para\n\n" * 2100, 2),
         ("intro\n\n" * 200 + "```\n" + "x = 1\n" * 600 + "```", 2),
@@ -261,6 +273,10 @@ def test_a_file_holds_the_markdown_as_it_was_written() -> None:
 
 
 TEXTS = st.text(st.sampled_from("a \n😀*`_~<[](#✓"), min_size=1, max_size=6000)
+
+
+def test_nothing_to_say_takes_no_call() -> None:
+    assert plan(Result(" \n", "r.md")) == []
 
 
 @settings(max_examples=60, deadline=None)
