@@ -101,6 +101,7 @@ class NostrChannel:
 
     async def open(self) -> None:
         """Get ready; relays that are away do not keep anything from starting."""
+        await self.aclose()  # it may be opened again after a failure
         self._session = session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         self._relays = {
             url: Relay(
@@ -124,7 +125,7 @@ class NostrChannel:
         )
         self._post = Post(self._relays, places=places, visitor=visitor, clock=self._clock)
         self._intake = Intake(
-            Mailbox(self._me), clock=self._clock, twin_s=self._patience.twin_s, seen=places.note
+            Mailbox(self._me), clock=self._clock, hold_s=self._patience.hold_s, seen=places.note
         )
 
     async def run(self, office: Office) -> None:
@@ -212,8 +213,9 @@ class NostrChannel:
         """Whether all our relays are in a network of their own, as in tests."""
         for url in map(yarl.URL, self._urls):
             try:
-                found = await self._names.addresses_of(url.host or "", url.port or 443)
-            except OSError:
+                async with asyncio.timeout(self._patience.connect_s):
+                    found = await self._names.addresses_of(url.host or "", url.port or 443)
+            except OSError:  # TimeoutError is one
                 return False
             if any(map(is_public, found)):
                 return False

@@ -230,7 +230,7 @@ class Line:
         if event_id in self._auth_ids and verdict == Taken():
             self._authenticated.set()
             # A relay may have sent nothing to a stranger, and not said so.
-            for name, standing in self._standing.items():
+            for name, standing in list(self._standing.items()):
                 standing.is_refused = False
                 await self._send(["REQ", name, standing.wanted])
         waiting = self._offers.get(event_id)

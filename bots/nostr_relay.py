@@ -42,7 +42,7 @@ class Patience:
     retry_most_s: float = 300.0
     settled_s: float = 60.0  # a connection that lasted so long was a good one
     deaf_s: float = 30.0  # how long a refused subscription is put up with
-    twin_s: float = 2.0  # an old message waits so long for its twin to come as a gift
+    hold_s: float = 2.0  # how long mail that is not fresh waits for its elders and twins
     lists_s: float = 3.0  # how long we look for somebody's own relays
 
 

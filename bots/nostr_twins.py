@@ -1,8 +1,8 @@
 """Texts that an app sends by both protocols, to be sure: they are one message.
 
-Old messages wait a little for their twin to come as a gift, so that it is the gift that counts,
-also when both are read again after a restart. A twin that comes later than that is known as one
-for as long as this program runs.
+It is the gift that counts, also when both are read again after a restart, for old messages wait
+for it a little (`bots.nostr_waiting`). A twin that comes later than that is known as one for as
+long as this program runs.
 """
 
 import hashlib

@@ -19,7 +19,7 @@ from tests.simulator.relay import PATIENCE_S, FaultRelay
 
 BOT = person("bot")
 HASTE = Patience(
-    connect_s=2.0, answer_s=0.5, ping_s=0.4, retry_s=0.02, retry_most_s=0.1, deaf_s=0.2, twin_s=0.1
+    connect_s=2.0, answer_s=0.5, ping_s=0.4, retry_s=0.02, retry_most_s=0.1, deaf_s=0.2, hold_s=0.1
 )
 
 
@@ -52,7 +52,8 @@ class Desk:
             self.failures -= 1
             raise DatabaseUnavailable("The database is away.")
         async with self._changed:
-            self.mail = {each.ext_id: each for each in mail} | self.mail
+            for each in mail:
+                self.mail.setdefault(each.ext_id, each)
             self._changed.notify_all()
 
     async def is_current(self, _peer: Peer, _press: Press) -> bool:

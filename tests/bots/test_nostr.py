@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import nostr_sdk
 import orjson
@@ -14,7 +15,7 @@ from bots.nostr_places import MAIL_RELAYS, RELAYS
 from bots.pynostr_keys import decrypt_nip04, encrypt_nip04
 from core.values.mail import INVOICE, Bill, Result, Unsupported
 from tests.bots.nostr_people import NOW_S, dumps, gift, person, rumor
-from tests.bots.nostr_world import BOT, Bot, Desk, ShiftedClock, bot_on
+from tests.bots.nostr_world import BOT, HASTE, Bot, Desk, ShiftedClock, bot_on
 from tests.simulator.relay import FaultRelay, Json
 
 ALICE = person("alice")
@@ -223,7 +224,7 @@ async def test_a_text_that_comes_by_both_protocols_is_one_message(
     await other.push(old_json("Something else."))
     await bot.desk.receive("Sort these names.", "Something else.")
 
-    async with bot_on(relay, other) as restarted:
+    async with bot_on(relay, other, patience=replace(HASTE, hold_s=1.0)) as restarted:
         await restarted.desk.receive("Sort these names.", "Something else.")
 
         assert restarted.desk.mail.keys() == bot.desk.mail.keys()
@@ -302,6 +303,21 @@ async def test_everything_of_47_hours_away_is_taken_once_over_five_restarts(
             await desk.receive("Before.", *texts)
 
     assert len(desk.mail) == 48
+
+
+async def test_mail_that_waited_comes_in_the_order_in_which_it_was_written(
+    relay: FaultRelay,
+) -> None:
+    texts = [f"Minute {minute}." for minute in range(30)]
+    for minute, text in enumerate(texts):  # a wrap's own date is drawn, and so is the order here
+        await relay.push(gift_json(text, at_s=NOW_S - (30 - minute) * 60))
+
+    async with bot_on(relay) as bot:
+        await bot.desk.receive(*texts)
+
+    assert [mail.at_ms for mail in bot.desk.mail.values()] == sorted(
+        mail.at_ms for mail in bot.desk.mail.values()
+    )
 
 
 async def test_nostr_sdk_and_the_bot_talk_over_a_relay_of_nostr_sdk_that_demands_auth() -> None:
