@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+import boltwork_operator as operator
 from boltwork_console import (
     ConfigOption,
     JsonOption,
@@ -54,6 +55,10 @@ app = typer.Typer(
 
 tokens = typer.Typer(help="Hand on weaker tokens of your session.", no_args_is_help=True)
 app.add_typer(tokens, name="token")
+app.add_typer(operator.ledger, name="ledger")
+app.add_typer(operator.refunds, name="refunds")
+app.command()(operator.pause)
+app.command()(operator.resume)
 
 OVERTIME_S = 5  # what the end may take beyond the grace before the process is killed
 

@@ -54,13 +54,13 @@ def faults_end_the_command(printer: Printer) -> Iterator[None]:
     from core.config import ConfigFaults
     from core.data_folder import FolderFault
     from core.store.migrate import SchemaRefused
-    from core.values.errors import Unavailable
+    from core.values.errors import Refused, Unavailable
 
     try:
         yield
     except ConfigFaults as found:
         printer.fault(*((fault.path, fault.sentence) for fault in found.faults))
-    except (FolderFault, SchemaRefused, Unavailable) as fault:
+    except (FolderFault, SchemaRefused, Unavailable, Refused) as fault:
         printer.fault(("", str(fault)))
     else:
         return

@@ -14,7 +14,7 @@ from api.jobs import JobRoutes
 from api.lnurl import LnurlRoutes
 from api.metrics import Metrics
 from api.openapi import describe
-from api.operator import only_with_token
+from api.operator import OperatorRoutes, only_with_token
 from api.pages import PageRoutes, openapi_route, send_doc_file
 from api.pay import PayRoutes
 from api.payouts import PayoutRoutes
@@ -57,11 +57,11 @@ async def serve_api(
 ) -> AsyncIterator[Doors]:
     """Serve customers and the operator while the block runs. Raises CannotListen."""
     stopping = asyncio.Event()
-    metrics = Metrics(core.desk)
+    metrics = Metrics(core)
     routes = public_routes(core, config, bots=bots, stopping=stopping)
     public = await listen(public_app(core, config, routes, metrics), config.server.listen)
     try:
-        operator = await listen(operator_app(config, metrics), config.operator.listen)
+        operator = await listen(operator_app(core, config, metrics), config.operator.listen)
     except CannotListen:
         await public.aclose(within_s=0)
         raise
@@ -130,14 +130,15 @@ def public_app(
     return app
 
 
-def operator_app(config: Config, metrics: Metrics) -> web.Application:
-    """The operator's application; beyond this machine it asks for the operator's token."""
+def operator_app(core: Core, config: Config, metrics: Metrics) -> web.Application:
+    """The operator's application; beyond this machine all of it asks for the operator's token."""
     app = web.Application()
     Edge().install(app)
+    token = operator_token(config.server.data_dir, config.operator.token.get_secret_value())
     if not config.operator.listen.is_loopback:
-        configured = config.operator.token.get_secret_value()
-        app.middlewares.append(only_with_token(operator_token(config.server.data_dir, configured)))
+        app.middlewares.append(only_with_token(token))
     app.router.add_get("/metrics", metrics.show)
+    OperatorRoutes(core, token).add_to(app.router)
     return app
 
 

@@ -5,7 +5,7 @@ stranger chooses is never a label.
 """
 
 import time
-from typing import Final
+from typing import Final, get_args
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from api.edge import route_of
+from core.app import Core
 from core.books import job_rows
-from core.desk.front_desk import Desk
+from core.loops.intake import Reason
 from core.values.errors import DatabaseUnavailable
 from core.values.states import STATES
 
@@ -25,8 +26,9 @@ _ABORTED: Final = "aborted"
 class Metrics:
     """Counts requests as they pass, and asks the core for the rest when it is read."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._desk = core.desk
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "boltwork_http_requests",
@@ -47,6 +49,27 @@ class Metrics:
             "boltwork_jobs", "Jobs in the books by state.", ["state"], registry=self._registry
         )
 
+        self._closed = Gauge(
+            "boltwork_intake_closed",
+            "1 while no money is taken for this reason.",
+            ["reason"],
+            registry=self._registry,
+        )
+        self._owed = Gauge(
+            "boltwork_owed_msat", "What customers are owed in all.", registry=self._registry
+        )
+        self._wallet = Gauge(
+            "boltwork_wallet_msat",
+            "What the wallet was last seen to hold.",
+            registry=self._registry,
+        )
+        self._faults = Gauge(
+            "boltwork_faults",
+            "Faults that the last audit, or the last comparison with the wallet, has found.",
+            ["found_in"],
+            registry=self._registry,
+        )
+
     @web.middleware
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count a request and how long it took."""
@@ -65,6 +88,7 @@ class Metrics:
     async def show(self, _request: web.Request) -> web.Response:
         """The numbers in Prometheus' text format."""
         self._ready.set(not self._desk.health.not_ready())
+        self._show_money()
         try:
             counts = await self._desk.store.read(job_rows.count_by_state)
         except DatabaseUnavailable:
@@ -75,3 +99,14 @@ class Metrics:
         return web.Response(
             body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
+
+    def _show_money(self) -> None:
+        reasons = self._desk.gate.intake.reasons
+        for reason in get_args(Reason):
+            self._closed.labels(reason).set(reason in reasons)
+        self._faults.labels("books").set(len(self._core.watchdog.faults))
+        self._faults.labels("wallet").set(len(self._core.reconciler.alarms))
+        seen = self._core.watchdog.seen
+        if seen is not None:
+            self._owed.set(seen.owed)
+            self._wallet.set(seen.wallet)

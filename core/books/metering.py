@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
-from core.books import budgets, credentials, ledger
+from core.books import budgets, credentials, freezes, ledger
 from core.books.credentials import Bearer
 from core.books.ledger import Account, Leg, Transfer
 from core.store.port import Tx
@@ -190,6 +190,7 @@ async def spending(tx: Tx, bearer: Bearer) -> str:
     standing = await credentials.standing(tx, bearer)
     if standing.state == "closed":
         raise WrongState("The session is closed; nothing new can be spent.")
+    await freezes.check(tx, standing.session_id)
     return standing.session_id
 
 

@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
-from core.books import inbox, invoices, jobs, ledger, processes, refund_orders, refunds
+from core.books import freezes, inbox, invoices, jobs, ledger, processes, refund_orders, refunds
 from core.books.inbox import Event
 from core.books.ledger import FEES, SUSPENSE, WALLET, Leg, Transfer
 from core.books.refunds import Debt, Refund
@@ -157,10 +157,11 @@ async def take_over(tx: Tx, payout: Payout, owner: str, now_ms: int) -> bool:
     return (
         await tx.run(
             "UPDATE payouts SET owner = :owner"
-            " WHERE payment_hash = :payment_hash AND state = 'begun' AND owner = :dead_owner",
+            " WHERE payment_hash = :payment_hash AND state = 'begun'"
+            " AND COALESCE(owner, '') = :dead_owner",
             payment_hash=payout.payment_hash,
             owner=owner,
-            dead_owner=payout.owner,
+            dead_owner=payout.owner or "",
         )
         == 1
     )
@@ -258,7 +259,7 @@ async def take_due(tx: Tx, *, now_ms: int, until_ms: int, limit: int) -> list[Pa
         until_ms=until_ms,
         limit=limit,
     )
-    return [_payout(row) for row in rows]
+    return [payout_of(row) for row in rows]
 
 
 async def next_look_ms(tx: Tx) -> int | None:
@@ -296,6 +297,7 @@ def _ready(
 
 
 async def _add(tx: Tx, payout: Payout, now_ms: int) -> None:
+    await freezes.check(tx, payout.account_id)
     if await is_known(tx, payout.payment_hash):
         raise InvalidRequest("This invoice was used before, or is one of ours.", pointer="/to")
     await tx.run(
@@ -380,7 +382,8 @@ def _is_job(payout: Payout) -> bool:
     return is_id("job", payout.account_id)
 
 
-def _payout(row: Row) -> Payout:
+def payout_of(row: Row) -> Payout:
+    """The payout that a row is."""
     return Payout(
         payment_hash=row["payment_hash"],
         refund_id=row["refund_id"],

@@ -55,6 +55,17 @@ async def book(
     return await _went_out(tx, moved, wallet_holds, terms, now_ms)
 
 
+async def booked(tx: Tx, since_ms: int, until_ms: int) -> list[str]:
+    """Transfers between these times that are payments at the wallet."""
+    rows = await tx.all(
+        "SELECT transfer_id FROM transfers WHERE at_ms > :since_ms AND at_ms <= :until_ms"
+        " AND (transfer_id LIKE 'settle:%' OR transfer_id LIKE 'paid:%')",
+        since_ms=since_ms,
+        until_ms=until_ms,
+    )
+    return [row["transfer_id"] for row in rows]
+
+
 async def _came_in(tx: Tx, moved: Movement, terms: JobTerms, now_ms: int) -> Found:
     invoice = await invoices.get(tx, moved.payment_hash)
     if invoice is not None:

@@ -32,8 +32,8 @@ async def add(tx: Tx, job_id: str, address: str) -> None:
     )
 
 
-async def wake(tx: Tx, job_id: str, now_ms: int) -> None:
-    """Something is due, or may be sent again, that was not tried before: try now."""
+async def wake(tx: Tx, job_id: str, now_ms: int) -> bool:
+    """Something is due, or may be sent again: try now. False where the job has no order."""
     woken = await tx.run(
         "UPDATE refund_orders SET tries = 0, try_at_ms = :now_ms WHERE job_id = :job_id",
         job_id=job_id,
@@ -41,6 +41,7 @@ async def wake(tx: Tx, job_id: str, now_ms: int) -> None:
     )
     if woken:
         tx.announce(REFUND_ORDERS)
+    return woken == 1
 
 
 async def wake_later(tx: Tx, job_id: str, now_ms: int) -> None:

@@ -14,7 +14,7 @@ import structlog
 from core.books import reconcile, settings
 from core.books.reconcile import Found
 from core.loops.intake import Intake
-from core.store.port import Store, Tx
+from core.store.port import Store
 from core.values.clock import Clock
 from core.values.errors import WalletUnavailable
 from core.values.terms import JobTerms
@@ -105,7 +105,7 @@ class Reconciler:
         """What the books have booked meanwhile, and the wallet does not show."""
         shown = {moved.payment_hash for moved in listed}
         until_ms = began_ms - YOUNG_MS
-        booked = await self.store.read(_booked, since_ms - YOUNG_MS, until_ms)
+        booked = await self.store.read(reconcile.booked, since_ms - YOUNG_MS, until_ms)
         missing = [name for name in booked if name.partition(":")[2] not in shown][:ASKED_MAX]
         absent = [name for name in missing if await self._is_absent(name)]
         return [Alarm(_NOT_SHOWN, name.partition(":")[2]) for name in absent]
@@ -135,14 +135,3 @@ def _tell(found: Found, moved: Movement) -> None:
         hash=moved.payment_hash,
         amount_msat=moved.amount,
     )
-
-
-async def _booked(tx: Tx, since_ms: int, until_ms: int) -> list[str]:
-    """Transfers between these times that are payments at the wallet."""
-    rows = await tx.all(
-        "SELECT transfer_id FROM transfers WHERE at_ms > :since_ms AND at_ms <= :until_ms"
-        " AND (transfer_id LIKE 'settle:%' OR transfer_id LIKE 'paid:%')",
-        since_ms=since_ms,
-        until_ms=until_ms,
-    )
-    return [row["transfer_id"] for row in rows]
