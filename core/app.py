@@ -13,7 +13,7 @@ from typing import assert_never
 
 from core.agents.port import Agent, Relay
 from core.app_desk import Ground, job_terms, model_of, open_desk, pricing_of, refund_terms
-from core.books import job_rows, processes, settings
+from core.books import job_rows, payouts, processes, refund_orders, settings
 from core.config import Config
 from core.config_model import ServerSettings
 from core.data_folder import (
@@ -24,9 +24,8 @@ from core.data_folder import (
     own_folder,
 )
 from core.desk.front_desk import Desk
-from core.desk.operator_desk import OperatorDesk
 from core.gate import Gate, Health
-from core.loops.autopay import AutopayLoop
+from core.loops.autopay import TAKEN_MS, AutopayLoop
 from core.loops.keep import Keeper
 from core.loops.live import Live
 from core.loops.payer import PayerLoop
@@ -64,7 +63,6 @@ class Core:
     worker: Worker
     watchdog: Watchdog
     reconciler: Reconciler
-    operator: OperatorDesk
     webhook_secret: str
 
     async def drain(self, grace_s: float) -> None:
@@ -162,23 +160,7 @@ async def open_core(
         with suppress(TimeoutError):  # with a wallet that is slow, money is taken a little later
             async with asyncio.timeout(COMPARED_S):
                 await reconciler.was_compared.wait()
-        yield Core(
-            desk=desk,
-            store=store,
-            wallet=wallet,
-            gate=gate,
-            worker=worker,
-            watchdog=watchdog,
-            reconciler=reconciler,
-            operator=OperatorDesk(
-                store=store,
-                wallet=wallet,
-                payer=payer,
-                clock=clock,
-                fee_rule=refund_terms(config).fee_rule,
-            ),
-            webhook_secret=webhook_secret(secret),
-        )
+        yield Core(desk, store, wallet, gate, worker, watchdog, reconciler, webhook_secret(secret))
 
 
 def _payout_loops(
@@ -343,3 +325,5 @@ async def _join(tx: Tx, process_id: str, now_ms: int, *, is_alone: bool) -> None
     if is_alone:
         await processes.bury_others(tx, process_id)
         await job_rows.free_leases(tx, process_id, now_ms)
+        await payouts.give_up_takes(tx, now_ms)
+        await refund_orders.give_up_takes(tx, now_ms=now_ms, taken_ms=TAKEN_MS)

@@ -14,7 +14,7 @@ from core.books.inbox import Event
 from core.books.ledger import FEES, SUSPENSE, WALLET, Leg, Transfer
 from core.books.refunds import Debt, Refund
 from core.store.port import Row, Tx
-from core.values.destinations import ToInvoice
+from core.values.destinations import Target
 from core.values.errors import InvalidRequest, WrongState
 from core.values.ids import is_id
 from core.values.money import NOTHING, Msat
@@ -22,26 +22,10 @@ from core.values.terms import FeeRule
 
 PAYOUTS = "payouts"  # topic: a payout is ready
 DAY_MS = 86_400_000
+_IS_LIVE = " WHERE state IN ('ready', 'begun')"
 
 PayoutState = Literal["ready", "begun", "paid", "failed", "not_sent"]
 Beginning = Literal["begun", "not ready", "too much for the house"]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """An invoice that was read and found payable; `destination` is what the customer named."""
-
-    destination: str
-    bolt11: str
-    payment_hash: str
-    amount: Msat
-    expires_at_ms: int
-
-    @classmethod
-    def of(cls, destination: str, invoice: ToInvoice, amount: Msat) -> "Target":
-        """The target that this invoice is, whose amount was found to be this one."""
-        read = invoice.bolt11
-        return cls(destination, invoice.text, read.payment_hash, amount, read.expires_at_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,12 +246,14 @@ async def take_due(tx: Tx, *, now_ms: int, until_ms: int, limit: int) -> list[Pa
     return [payout_of(row) for row in rows]
 
 
+async def give_up_takes(tx: Tx, now_ms: int) -> None:
+    """Let everything be looked at now: whoever had taken it is dead."""
+    await tx.run("UPDATE payouts SET look_at_ms = :now_ms" + _IS_LIVE, now_ms=now_ms)
+
+
 async def next_look_ms(tx: Tx) -> int | None:
     """When the next payout is to be sent or looked at."""
-    row = await tx.one(
-        "SELECT look_at_ms FROM payouts WHERE state IN ('ready', 'begun')"
-        " ORDER BY look_at_ms LIMIT 1"
-    )
+    row = await tx.one("SELECT look_at_ms FROM payouts" + _IS_LIVE + " ORDER BY look_at_ms LIMIT 1")
     return None if row is None else int(row["look_at_ms"])
 
 

@@ -69,6 +69,15 @@ async def take_due(tx: Tx, *, now_ms: int, until_ms: int, limit: int) -> list[Re
     return [RefundOrder(row["job_id"], row["address"], row["tries"], until_ms) for row in rows]
 
 
+async def give_up_takes(tx: Tx, *, now_ms: int, taken_ms: int) -> None:
+    """Let what is taken for at most this long be tried now: whoever had taken it is dead."""
+    await tx.run(
+        "UPDATE refund_orders SET try_at_ms = :now_ms WHERE try_at_ms <= :until_ms",
+        now_ms=now_ms,
+        until_ms=now_ms + taken_ms,
+    )
+
+
 async def next_try_ms(tx: Tx) -> int | None:
     """When the next order is to be tried."""
     row = await tx.one(

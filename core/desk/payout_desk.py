@@ -11,7 +11,6 @@ from typing import assert_never
 from core.books import credentials, job_rows, ledger, payouts, refunds, sessions
 from core.books.credentials import Bearer
 from core.books.ledger import Leg, Transfer
-from core.books.payouts import Target
 from core.books.refunds import Refund
 from core.desk.answers import AnswerBook, Keep
 from core.desk.session_desk import own
@@ -21,6 +20,7 @@ from core.values.bolt11 import Network
 from core.values.claims import ClaimLinks
 from core.values.clock import Clock
 from core.values.destinations import (
+    Target,
     ToAddress,
     ToInvoice,
     ToSession,

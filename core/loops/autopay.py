@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import structlog
 
 from core.books import payouts, refund_orders, refunds
-from core.books.payouts import Target
 from core.books.refund_orders import REFUND_ORDERS, RefundOrder
 from core.books.refunds import Refund
 from core.store.bulletin import Bulletin
 from core.store.port import Store, Tx
 from core.values.clock import Clock
-from core.values.destinations import parse_address
+from core.values.destinations import Target, parse_address
 from core.values.errors import InvalidRequest, WrongState
 from core.values.money import from_sats
 from core.values.terms import RefundTerms

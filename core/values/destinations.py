@@ -58,6 +58,23 @@ class ToSession:
 Destination = ToInvoice | ToAddress | ToSession
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An invoice that was read and found payable; `destination` is what the customer named."""
+
+    destination: str
+    bolt11: str
+    payment_hash: str
+    amount: Msat
+    expires_at_ms: int
+
+    @classmethod
+    def of(cls, destination: str, invoice: ToInvoice, amount: Msat) -> "Target":
+        """The target that this invoice is, whose amount was found to be this one."""
+        read = invoice.bolt11
+        return cls(destination, invoice.text, read.payment_hash, amount, read.expires_at_ms)
+
+
 def parse(text: str, *, insecure_hosts: Collection[str], pointer: str = "/to") -> Destination:
     """The destination that `text` names, whether or not `lightning:` stands before it.
 

@@ -13,8 +13,8 @@ import pytest
 from core.books import ledger, payouts, refunds
 from core.books.audit import audit
 from core.books.ledger import FEES
-from core.books.payouts import Target
 from core.books.refunds import Debt
+from core.values.destinations import Target
 from core.values.money import Msat, from_sats
 from core.values.states import ERROR_CODES
 from tests.books.paid_jobs import FEE, NOW_MS, PRICE, TERMS, Books

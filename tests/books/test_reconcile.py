@@ -8,9 +8,9 @@ from core.books import credentials, freezes, ledger, payouts, reconcile, refunds
 from core.books.audit import audit
 from core.books.credentials import Bearer
 from core.books.ledger import FEES, OWNER, WALLET
-from core.books.payouts import Target
 from core.books.refunds import Debt
 from core.values.caveats import read_caveats
+from core.values.destinations import Target
 from core.values.errors import Unauthorized
 from core.values.ids import new_id
 from core.values.money import Msat, from_sats

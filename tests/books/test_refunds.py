@@ -5,8 +5,8 @@ import secrets
 import pytest
 
 from core.books import payouts, refunds
-from core.books.payouts import Target
 from core.books.refunds import Debt
+from core.values.destinations import Target
 from core.values.errors import NotFound, WrongState
 from core.values.ids import new_id
 from core.values.money import from_sats

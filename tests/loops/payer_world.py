@@ -4,10 +4,10 @@ import secrets
 
 from core.books import ledger, payouts, processes, refunds
 from core.books.audit import audit
-from core.books.payouts import Target
 from core.loops.payer import TAKEN_MS, PayerLoop
 from core.store.bulletin import Bulletin
 from core.values.bolt11 import decode
+from core.values.destinations import Target
 from core.values.ids import is_id
 from core.values.money import from_sats
 from core.values.terms import FeeRule, RefundTerms
