@@ -24,6 +24,7 @@ from core.data_folder import (
     own_folder,
 )
 from core.desk.front_desk import Desk
+from core.desk.operator_desk import OperatorDesk
 from core.gate import Gate, Health
 from core.loops.autopay import TAKEN_MS, AutopayLoop
 from core.loops.keep import Keeper
@@ -63,6 +64,7 @@ class Core:
     worker: Worker
     watchdog: Watchdog
     reconciler: Reconciler
+    operator: OperatorDesk
     webhook_secret: str
 
     async def drain(self, grace_s: float) -> None:
@@ -160,7 +162,23 @@ async def open_core(
         with suppress(TimeoutError):  # with a wallet that is slow, money is taken a little later
             async with asyncio.timeout(COMPARED_S):
                 await reconciler.was_compared.wait()
-        yield Core(desk, store, wallet, gate, worker, watchdog, reconciler, webhook_secret(secret))
+        yield Core(
+            desk=desk,
+            store=store,
+            wallet=wallet,
+            gate=gate,
+            worker=worker,
+            watchdog=watchdog,
+            reconciler=reconciler,
+            operator=OperatorDesk(
+                store=store,
+                wallet=wallet,
+                payer=payer,
+                clock=clock,
+                fee_rule=refund_terms(config).fee_rule,
+            ),
+            webhook_secret=webhook_secret(secret),
+        )
 
 
 def _payout_loops(
