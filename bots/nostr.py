@@ -60,6 +60,7 @@ class NostrChannel:
         per_peer_per_s=1.0,
         burst=3,
         per_s=10.0,  # what relays let one connection say
+        is_idempotent=True,
     )
 
     def __init__(

@@ -24,7 +24,7 @@ _EACH_MAX = 3
 _URL_CHARS_MAX = 200
 _PEOPLE_MAX = 10_000
 _KNOWN_S = 3600.0
-_UNKNOWN_S = 60.0  # who has no list may be about to publish one
+_UNKNOWN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,9 @@ class Places:
         self._lists: OrderedDict[str, tuple[float, Lists]] = OrderedDict()
 
     def note(self, pubkey: str, relay: str) -> None:
-        """Somebody wrote there."""
+        """Somebody wrote there, and may have published a list just before."""
+        if pubkey in self._lists and self._lists[pubkey][1] == Lists():
+            del self._lists[pubkey]
         self._seen.setdefault(pubkey, {})[relay] = None
         self._seen.move_to_end(pubkey)
         if len(self._seen) > _PEOPLE_MAX:

@@ -1,15 +1,17 @@
 """Bringing an event to where its receiver reads.
 
 First to the relays that the receiver named for private messages; if none of these takes it, to
-those where they wrote and read; at last to ours. The last proves little: nobody may ever look.
+those where they wrote and read; at last to ours. The last proves little, for nobody may ever look
+there: such an event is offered once more as soon as a better place is known.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import structlog
 
-from bots.channel import Bad, Outcome, Sent, TryLater, Unknown
+from bots.channel import Bad, Outcome, Sent, TryLater
 from bots.nip01 import Event
 from bots.nostr_letters import NIP17
 from bots.nostr_line import Refused, Taken, Unheard, Verdict
@@ -21,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 _AWAY_S = 300.0  # how long a stranger's relay that did not answer is left alone
 _AWAY_MAX = 1_000
+_UNSURE_MAX = 1_000
+_UNSURE_EACH_MAX = 10
 
 
 class Post:
@@ -36,6 +40,7 @@ class Post:
         self._clock = clock
         self._away: dict[str, float] = {}
         self._slower: set[asyncio.Task[Verdict]] = set()
+        self._unsure: OrderedDict[str, list[Event]] = OrderedDict()  # by receiver, newest last
 
     async def deliver(self, event: Event, receiver: str, *, via: str, ext_id: str) -> Outcome:
         """Have one relay of the right kind take it."""
@@ -43,12 +48,16 @@ class Post:
         near = (*self._places.seen(receiver), *lists.read)
         verdicts: list[Verdict] = []
         for urls in (lists.mail if via == NIP17 else (), near):
-            verdicts += await self._offer(event, [url for url in dict.fromkeys(urls) if url])
+            places = list(dict.fromkeys(urls))
+            verdicts += await self._offer(event, places)
             if Taken() in verdicts:
+                for unsure in self._unsure.pop(receiver, ()):
+                    await self._offer(unsure, places)
                 return Sent(ext_id)
         ours = await self._offer(event, list(self._ours))
         if Taken() in ours:
-            return Unknown("only our own relays took it, and the receiver names none that did")
+            self._note_unsure(receiver, event)
+            return Sent(ext_id)
         return self._failure([*verdicts, *ours])
 
     async def aclose(self) -> None:
@@ -86,6 +95,15 @@ class Post:
         if len(self._away) >= _AWAY_MAX:
             del self._away[next(iter(self._away))]
         self._away[url] = self._clock.monotonic() + _AWAY_S
+
+    def _note_unsure(self, receiver: str, event: Event) -> None:
+        log.info("message is on our own relays alone", receiver=receiver)
+        events = self._unsure.setdefault(receiver, [])
+        if event not in events:
+            events.append(event)
+        del events[:-_UNSURE_EACH_MAX]
+        if len(self._unsure) > _UNSURE_MAX:
+            self._unsure.popitem(last=False)
 
     def _failure(self, verdicts: Sequence[Verdict]) -> Outcome:
         if not any(relay.is_up for relay in self._ours.values()):

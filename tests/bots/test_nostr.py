@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from bots import nip59
-from bots.channel import Sent, TryLater, Unknown
+from bots.channel import Sent, TryLater
 from bots.nip01 import Draft, Event, Signer, read_event
 from bots.nostr_places import MAIL_RELAYS, RELAYS
 from bots.pynostr_keys import decrypt_nip04, encrypt_nip04
@@ -177,11 +177,20 @@ async def test_an_answer_goes_back_where_the_receivers_own_relay_is_dead(
     assert [message.content for message in received(relay)] == ["Hi."]
 
 
-async def test_what_only_our_own_relays_took_may_never_be_read(relay: FaultRelay, bot: Bot) -> None:
-    (outcome,) = await bot.say(ALICE, "Hi.")
+async def test_what_only_our_own_relays_took_is_brought_along_with_the_next_message(
+    relay: FaultRelay, bot: Bot
+) -> None:
+    async with FaultRelay() as theirs:
+        (first,) = await bot.say(ALICE, "Hi.")
+        alone = received(relay)
+        await relay.push(list_json(MAIL_RELAYS, [["relay", theirs.url]]))
+        await relay.push(gift_json("Hello?"))
+        await bot.desk.receive("Hello?")
+        await bot.say(ALICE, "Are you there?")
 
-    assert isinstance(outcome, Unknown)
-    assert [message.content for message in received(relay)] == ["Hi."]
+        assert isinstance(first, Sent)
+        assert [message.content for message in alone] == ["Hi."]
+        assert {message.content for message in received(theirs)} == {"Hi.", "Are you there?"}
 
 
 async def test_a_relay_that_wants_to_know_us_is_told_for_reading_and_for_writing() -> None:
