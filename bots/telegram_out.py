@@ -133,6 +133,8 @@ def plan_letter(letter: Letter, shown: Shown | None, *, seals: Seals) -> Sequenc
     """The calls that a letter takes, in order; `shown` is what stands in its slot."""
     keys = _keyboard(letter.content.buttons, letter, seals)
     old = None if letter.is_news else shown
+    if letter.is_passing and old is None:
+        return []
     content = letter.content
     match content:
         case Note():

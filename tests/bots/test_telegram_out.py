@@ -112,6 +112,13 @@ def test_news_are_new_messages(content: Content, shown: Shown) -> None:
     assert plan(content, shown, is_news=True) == plan(content)
 
 
+def test_what_is_passing_is_left_unsaid_where_nothing_stands() -> None:
+    letter = Letter(peer=ANNA, content=NOTE, slot="card", is_passing=True)
+
+    assert plan_letter(letter, None, seals=SEALS) == []
+    assert shape(list(plan_letter(letter, PHOTO, seals=SEALS))) == ["EditCaption"]
+
+
 def test_a_bill_is_a_picture_of_its_invoice_with_the_invoice_to_copy_below() -> None:
     assert plan(BILL, reply_to="3") == [SendPhoto(png=QR, caption=CAPTION, reply_to=3)]
 
