@@ -87,7 +87,6 @@ class Delivery:
             if pause_s > 0:
                 wait_s = min(wait_s, pause_s)
                 continue
-            self.pace.took(uid, now)
             task = asyncio.create_task(self._deliver(queued), name=f"letter {queued.number}")
             self._busy[uid] = task
             task.add_done_callback(partial(self._ended, uid))
@@ -129,13 +128,13 @@ class Delivery:
         ids, form = list(queued.sent_ids), "" if shown is None else shown.form
         begun = queued.begun
         for step in steps[len(ids) :]:
-            if len(ids) > len(queued.sent_ids):
-                await self._wait_for_turn(queued.letter.peer.uid)
             if begun >= BEGUN_MAX and not self.channel.caps.is_idempotent:
                 ids.append(NOTHING_NEW)
                 begun = 0
                 continue
+            await self._wait_for_turn(queued.letter.peer.uid)
             await self.desk.begin(queued)
+            self.pace.took(queued.letter.peer.uid, self.desk.clock.monotonic())
             outcome = await self.channel.perform(queued.letter.peer, step)
             begun = 0
             if not isinstance(outcome, Sent):
@@ -151,7 +150,6 @@ class Delivery:
         clock = self.desk.clock
         while (pause_s := self.pace.wait_s(uid, clock.monotonic())) > 0:
             await clock.sleep(pause_s)
-        self.pace.took(uid, clock.monotonic())
 
     async def _not_sent(self, queued: Queued, outcome: Outcome) -> None:
         peer = queued.letter.peer

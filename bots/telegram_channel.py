@@ -47,6 +47,7 @@ from core.values.errors import DatabaseUnavailable
 from core.values.mail import File, Letter, Link, Peer
 
 JUDGE_S: Final = 1.0  # of the two seconds in which a press has to be answered
+DECLINES: Final = frozenset({"no", "cancel", "drop"})  # their card changes in silence
 PAUSE_MAX_S: Final = 30.0
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ class TelegramChannel:
 
     name = NAME
     caps = Caps(
-        has_buttons=True, can_edit=True, can_preview=True, per_peer_per_s=1.0, burst=3, per_s=25.0
+        has_buttons=True, can_edit=True, can_preview=True, per_peer_per_s=0.95, burst=3, per_s=25.0
     )
 
     def __init__(
@@ -160,7 +161,9 @@ class TelegramChannel:
                         is_current = await office.is_current(inbound.peer, press)
                 except (TimeoutError, DatabaseUnavailable):
                     return None
-                return None if is_current else self._toast("sys.stale", inbound.lang)
+                if is_current:
+                    return self._toast("card.ok", inbound.lang) if press.verb in DECLINES else None
+                return self._toast("sys.stale", inbound.lang)
             case _:
                 return None
 
