@@ -24,7 +24,10 @@ _TICKET = re.compile(r"ticket ([0-9a-f]{16})")
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What others know: msat received by payment hash, and calls of the model by ticket."""
+    """What others know: msat by payment hash, and calls of the model by ticket.
+
+    What the wallet has sent is negative, fees included.
+    """
 
     received: Mapping[str, int]
     evaluations: Counter[str]
@@ -59,6 +62,7 @@ async def _broken(tx: Tx, outside: Outside) -> list[str]:
     return [
         *(f"{fault.rule}: {fault.where}" for fault in await audit(tx)),
         *await _payments(tx, outside),
+        *await _payouts(tx, outside),
         *await _jobs(tx, outside),
         *await _edges(tx),
         *[f"a hold stays open: {row['hold_id']}" for row in await tx.all(_OPEN_HOLDS)],
@@ -86,6 +90,27 @@ async def _payments(tx: Tx, outside: Outside) -> list[str]:
     ]
 
 
+async def _payouts(tx: Tx, outside: Outside) -> list[str]:
+    """Every payment that left the wallet is booked once, each refund has left it once at most."""
+    sent = {known: -msat for known, msat in outside.received.items() if msat < 0}
+    booked = {
+        row["transfer_id"].removeprefix("paid:"): row["amount_msat"]
+        for row in await tx.all(
+            "SELECT transfer_id, amount_msat FROM entries"
+            " WHERE transfer_id LIKE 'paid:%' AND account_id = 'wallet'"
+        )
+    }
+    faults = [
+        f"payout {payment_hash}: sent {sent.get(payment_hash)}, booked {booked.get(payment_hash)}"
+        for payment_hash in sent.keys() | booked.keys()
+        if sent.get(payment_hash) != booked.get(payment_hash)
+    ]
+    left: Counter[str] = Counter()
+    for row in await tx.all("SELECT payment_hash, refund_id FROM payouts"):
+        left[row["refund_id"]] += row["payment_hash"] in sent
+    return faults + [f"a refund that left twice: {name}" for name, n in left.items() if n > 1]
+
+
 async def _jobs(tx: Tx, outside: Outside) -> list[str]:
     """Every job has ended, nobody was called too often or unpaid, and no msat is missing."""
     faults = []
@@ -105,7 +130,7 @@ async def _faults_of(tx: Tx, job: Row, outside: Outside) -> list[str]:
     tickets = _TICKET.findall(job["request"])
     evaluations = sum(outside.evaluations[ticket] for ticket in tickets)
     works = sum(outside.works[ticket] for ticket in tickets)
-    earned, owed = await _sums(tx, job["job_id"])
+    earned, owed, paid_back = await _sums(tx, job["job_id"])
     promises = {
         "it has ended": is_final(job["state"]),
         "evaluated at most 6 times": evaluations <= EVALUATION_CALLS_MAX,
@@ -115,13 +140,13 @@ async def _faults_of(tx: Tx, job: Row, outside: Outside) -> list[str]:
         "paid before it is evaluated": not evaluations or paid["eval"] >= job["eval_fee_msat"],
         "paid before it is worked on": not works or paid["work"] >= job["price_sats"] * 1000,
         "earned is what its end says": earned == _earned_by(job, paid["eval"]),
-        "paid is earned or owed back": paid.total() == earned + owed,
+        "paid is earned, owed or paid back": paid.total() == earned + owed + paid_back,
     }
     return [promise for promise, is_kept in promises.items() if not is_kept]
 
 
-async def _sums(tx: Tx, job_id: str) -> tuple[int, int]:
-    """What was earned with a job, and what is owed back."""
+async def _sums(tx: Tx, job_id: str) -> tuple[int, int, int]:
+    """What was earned with a job, what is owed back, and what was paid back."""
     earned = await tx.one(
         "SELECT CAST(COALESCE(SUM(amount_msat), 0) AS BIGINT) AS msat FROM entries"
         " WHERE transfer_id = :transfer_id AND account_id = 'revenue'",
@@ -132,9 +157,15 @@ async def _sums(tx: Tx, job_id: str) -> tuple[int, int]:
         " WHERE account_id = :job_id",
         job_id=job_id,
     )
+    paid_back = await tx.one(
+        "SELECT CAST(COALESCE(SUM(-amount_msat), 0) AS BIGINT) AS msat FROM entries"
+        " WHERE transfer_id LIKE 'paid:%' AND account_id = :job_id",
+        job_id=job_id,
+    )
     assert earned is not None
     assert owed is not None
-    return earned["msat"], owed["msat"]
+    assert paid_back is not None
+    return earned["msat"], owed["msat"], paid_back["msat"]
 
 
 def _earned_by(job: Row, paid_for_evaluation: int) -> int:

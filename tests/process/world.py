@@ -22,6 +22,7 @@ from tests.simulator.lnbits import SimulatedLnbits
 from tests.simulator.model import SimulatedModel
 
 MODEL_KEY = "sk-" + "0" * 24
+FLOAT_MSAT = 10**9  # what the shop's wallet holds beside what customers have paid
 _TURN = 1651469428  # the advisory lock for which all writers queue on PostgreSQL
 
 
@@ -40,6 +41,10 @@ class World:
     async def pay(self, payment_hash: str) -> None:
         """A customer's wallet pays, once; the program may run or not."""
         await self.lnbits.pay(payment_hash)
+
+    async def new_invoice(self, sats: int) -> str:
+        """An invoice of a customer's wallet elsewhere."""
+        return self.lnbits.books.foreign_invoice(sats)
 
     def outside(self) -> Outside:
         """What the wallet and the model have in their own journals."""
@@ -62,13 +67,20 @@ class StubWorld:
         reply = await self.program.post(f"/dev/stub/pay/{payment_hash}")
         assert reply.status == 200, reply.body
 
+    async def new_invoice(self, sats: int) -> str:
+        """An invoice of a customer's wallet elsewhere."""
+        reply = await self.program.post("/dev/stub/invoice", {"amountSats": sats})
+        assert reply.status == 201, reply.body
+        return str(reply.json()["paymentRequest"])
+
     def outside(self) -> Outside:
         """What the wallet and the model have in their own journals."""
         journal = self.database.data_dir / "stub-wallet.db"
         with closing(sqlite3.connect(journal)) as connection:
             moved = connection.execute(
                 "SELECT payment_hash, amount_msat FROM settlements JOIN invoices"
-                " USING (payment_hash)"
+                " USING (payment_hash) UNION ALL SELECT payment_hash, -amount_msat - fee_msat"
+                " FROM payouts WHERE failure IS NULL"
             ).fetchall()
         return Outside.of(moved, [(call.is_evaluation, call.body) for call in self.model.calls])
 
@@ -90,7 +102,9 @@ async def open_world(database: Database, **variables: str) -> AsyncIterator[Worl
         lnbits = await stack.enter_async_context(SimulatedLnbits())
         model_gate = await stack.enter_async_context(Gate(lambda: model.url))
         wallet_gate = await stack.enter_async_context(Gate(lambda: lnbits.url))
+        lnbits.books.shop.credit_msat = FLOAT_MSAT
         settings = of_model(f"{model_gate.url}/v1") | of_lnbits(wallet_gate.url, lnbits.shop_key)
+        settings["BOLTWORK_WALLET__LNBITS__ADMIN_KEY"] = lnbits.books.shop.admin_key
         program = Program(database.data_dir, database.url, **(settings | variables))
         await stack.enter_async_context(program)
         front = await stack.enter_async_context(Gate(lambda: program.url))
