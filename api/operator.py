@@ -13,7 +13,6 @@ from aiohttp.typedefs import Handler, Middleware
 
 from api.credentials import presented_in
 from api.json_strict import decode
-from api.receive import BODY_BYTES_MAX
 from core.app import Core
 from core.desk.operator_desk import Document
 from core.values.errors import InvalidRequest, Unauthorized
@@ -121,8 +120,7 @@ class OperatorRoutes:
 
 async def _fields(request: web.Request) -> dict[str, str]:
     """The fields of a body, all of them text. Raises InvalidRequest."""
-    raw = await request.content.read(BODY_BYTES_MAX)
-    told = decode(raw)
+    told = decode(await request.read())
     if not isinstance(told, dict):
         raise InvalidRequest("The body is an object.")
     wrong = [name for name, value in told.items() if not isinstance(value, str)]
