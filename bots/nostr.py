@@ -18,7 +18,7 @@ import yarl
 
 from bots import nip59
 from bots.channel import Bad, Caps, Office, Outcome, Shown, TryAgain
-from bots.nip01 import Event
+from bots.nip01 import Event, is_hex_32
 from bots.nostr_intake import Intake
 from bots.nostr_letters import NIP04, Message, messages_of
 from bots.nostr_line import Json, Taken
@@ -167,6 +167,8 @@ class NostrChannel:
 
     def _event_of(self, step: Message, receiver: str) -> tuple[Event, str]:
         """The event, and the id of the message in it. Raises ValueError where there is no key."""
+        if not is_hex_32(receiver):
+            raise ValueError("the receiver is no key")
         tags = [["p", receiver], *([["e", step.reply_to]] if step.reply_to else [])]
         if step.via == NIP04:
             seed = self._seed + step.created_at.to_bytes(8, "big")

@@ -21,7 +21,7 @@ from core.values.mail import Inbound
 
 log = structlog.get_logger(__name__)
 
-_SLICE_S = 0.005
+_SLICE_S = 0.002
 _SLICE_EVENTS = 200
 _WAITING_MAX = 1_000
 _KNOWN_MAX = 50_000

@@ -19,7 +19,7 @@ from core.values.clock import Clock
 
 FRAME_BYTES_MAX = 16 * 2**20  # a longer one ends the connection, so no honest one may reach it
 _READ_CHARS_MAX = 512 * 1024  # what is longer is no message for us; it is passed over
-_BREATH = 50  # frames, after which others have their turn
+_BREATH = 20  # frames, after which others have their turn
 _ENDS = {
     aiohttp.WSMsgType.CLOSE,
     aiohttp.WSMsgType.CLOSING,

@@ -11,7 +11,7 @@ from bots.channel import Outcome
 from bots.nip01 import Signer
 from bots.nostr import NostrChannel, Profile
 from bots.nostr_relay import Patience
-from core.net import SystemNames
+from core.net import Names, SystemNames
 from core.values.errors import DatabaseUnavailable
 from core.values.mail import Content, Inbound, Letter, Note, Peer, Press, Text
 from tests.bots.nostr_people import NOW_S, person
@@ -104,9 +104,10 @@ async def bot_on(
     desk: Desk | None = None,
     clock: ShiftedClock | None = None,
     patience: Patience = HASTE,
+    names: Names | None = None,
 ) -> AsyncIterator[Bot]:
     """The bot, which is connected to all these relays unless they are away."""
-    clock, names = clock or ShiftedClock(), SystemNames()
+    clock, names = clock or ShiftedClock(), names or SystemNames()
     channel = NostrChannel(
         secret_key=BOT.secret.hex(),
         relays=[relay if isinstance(relay, str) else relay.url for relay in relays],

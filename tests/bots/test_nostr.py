@@ -9,11 +9,12 @@ import orjson
 import pytest
 
 from bots import nip59
-from bots.channel import Sent, TryLater
+from bots.channel import Bad, Sent, TryAgain, TryLater
 from bots.nip01 import Draft, Event, Signer, read_event
+from bots.nostr_letters import Message
 from bots.nostr_places import MAIL_RELAYS, RELAYS
 from bots.pynostr_keys import decrypt_nip04, encrypt_nip04
-from core.values.mail import INVOICE, Bill, Result, Unsupported
+from core.values.mail import INVOICE, Bill, File, Peer, Result, Unsupported
 from tests.bots.nostr_people import NOW_S, dumps, gift, person, rumor
 from tests.bots.nostr_world import BOT, HASTE, Bot, Desk, ShiftedClock, bot_on
 from tests.simulator.relay import FaultRelay, Json
@@ -128,8 +129,12 @@ async def test_the_same_letter_again_is_the_same_event(relay: FaultRelay, bot: B
 
     assert first == second
     assert len(received(relay)) == 1
+    async with bot_on(relay) as restarted:
+        await restarted.desk.receive("Hello?")
+        assert await restarted.say(ALICE, "Hi.") == first
+    assert len(received(relay)) == 1
     offers = [event for event in relay.offered if event["kind"] == nip59.WRAP]
-    assert offers[0] == offers[1]
+    assert offers[0] == offers[1] == offers[2]
 
 
 async def test_an_answer_goes_to_the_relays_that_its_receiver_names_for_it(
@@ -293,6 +298,21 @@ async def test_while_no_relay_is_connected_all_letters_wait() -> None:
 
     assert isinstance(outcome, TryLater)
     assert outcome.is_for_all
+
+
+@pytest.mark.parametrize("via", ["nip04", "nip17"])
+@pytest.mark.parametrize("uid", ["alice", "f" * 64, ""])
+async def test_nothing_is_sent_to_what_is_no_key(uid: str, via: str, bot: Bot) -> None:
+    outcome = await bot.channel.perform(
+        Peer("nostr", BOT.pubkey, uid), Message("Hi.", NOW_S, via, None)
+    )
+
+    assert isinstance(outcome, Bad)
+
+
+async def test_no_file_comes_in(bot: Bot) -> None:
+    with pytest.raises(TryAgain):
+        await bot.channel.fetch(File("a.txt", "text/plain", 3, "key"), 100)
 
 
 async def test_everything_of_47_hours_away_is_taken_once_over_five_restarts(

@@ -276,6 +276,22 @@ async def test_no_stranger_makes_us_call_inside_our_own_network(address: str) ->
         assert canary.knocks == 0
 
 
+async def test_a_bot_on_public_relays_calls_nobody_inside_for_a_stranger(
+    relay: FaultRelay,
+) -> None:
+    names = ScriptedNames([["8.8.8.8"], ["127.0.0.1"]])  # our own relay first
+    async with Canary() as canary, bot_on(relay, names=names) as bot:
+        tags = [["relay", f"ws://relay.example:{canary.port}"]]
+        listed = ALICE.sign(ALICE.draft(MAIL_RELAYS, "", created_at=NOW_S, tags=tags))
+        await relay.push(orjson.loads(dumps(listed)))
+
+        await bot.say(ALICE, "Hi.")
+
+        assert [host for host, _ in names.asked] == ["127.0.0.1", "relay.example"]
+        assert canary.knocks == 0
+        assert answers(relay) == {"Hi."}
+
+
 async def test_a_name_is_called_at_the_addresses_that_were_checked(relay: FaultRelay) -> None:
     names = ScriptedNames([["127.0.0.1"]])
     event = BOT.sign(BOT.draft(1, "Hi.", created_at=NOW_S))
