@@ -77,6 +77,9 @@ class Chatting:
         """A deposit came: the chat is open, and a question that waited is answered."""
         card = self.purse.paid(scene, bill, amount)
         opened = Reply((), (ToldLow(0),))
+        if bill.kind == "chat" and not scene.view.person.is_chatting:
+            on = scene.note("chat.on", balance=scene.balance)
+            opened += Reply((on,), (OpenChat(),))
         prompt = scene.view.prompt
         if prompt is not None and prompt.kind == "question":
             answered = Reply((), (Answered(scene.place.peer),))
@@ -84,10 +87,18 @@ class Chatting:
             return await self.turn(
                 replace(scene, place=place), prompt.body, card + opened + answered
             )
-        if bill.kind == "chat":
-            on = scene.note("chat.on", balance=scene.balance)
-            opened += Reply((on,), (OpenChat(),))
         return card + opened
+
+    async def is_funded_next(self, scene: Scene) -> bool:
+        """Whether somebody has asked for a chat whose deposit is not paid yet."""
+        bills = await self.desk.open_bills(scene.session_id)
+        return any(bill.kind == "chat" for bill in bills)
+
+    def keep(self, scene: Scene, text: str) -> Reply:
+        """What is said before the deposit is paid is answered when it is."""
+        until_ms = scene.now_ms + KEPT_MS
+        kept = Prompt("question", scene.place.message_id or "", text, until_ms)
+        return Reply((scene.note("chat.kept"),), (Ask(scene.place.peer, kept),))
 
     async def turn(self, scene: Scene, text: str, first: Reply | None = None) -> Reply | None:
         """Somebody says something; `first` is said and written before the answer."""
@@ -142,7 +153,8 @@ class Chatting:
             letter = scene.note("chat.too_dear", hold=hold, balance=scene.balance)
             return Reply((letter,))
         card = await self.purse.deposit(scene, "chat", USUAL_DEPOSIT_SATS, key="chat.empty")
-        kept = Prompt("question", scene.place.message_id or "", text, scene.now_ms + KEPT_MS)
+        until_ms = scene.now_ms + KEPT_MS
+        kept = Prompt("question", scene.place.message_id or "", text, until_ms)
         return card + Reply((), (Ask(scene.place.peer, kept),))
 
     def _shower(self, scene: Scene) -> Callable[[str], None]:

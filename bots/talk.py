@@ -178,6 +178,8 @@ class Conversation:
             return Reply((scene.note("ref.lightning_only"),))
         if scene.view.person.is_chatting:
             return await self.chatting.turn(scene, text)
+        if await self.chatting.is_funded_next(scene):
+            return self.chatting.keep(scene, text)
         if is_greeting(text):
             return self.commands.household.hello(scene)
         if inbound is not None and await self._is_about_a_price(inbound):
