@@ -19,7 +19,7 @@ from core.desk.people_reply import (
     Reply,
     ToldLow,
 )
-from core.desk.talk_desk import BrokeOff, TalkDesk
+from core.desk.talk_desk import TalkDesk
 from core.values.mail import Button, Letter, Result
 from core.values.money import Msat, from_sats
 
@@ -48,6 +48,8 @@ class Chatting:
 
     async def open(self, scene: Scene, sats: int | None) -> Reply:
         """Somebody wants to talk; with too little money, a deposit comes first."""
+        if (refusal := scene.refusal) is not None:
+            return Reply((refusal,))
         if sats is None and scene.view.free >= from_sats(OPENS_AT_SATS):
             return Reply((scene.note("chat.on", balance=scene.balance),), (OpenChat(),))
         return await self.purse.deposit(scene, "chat", sats or USUAL_DEPOSIT_SATS, key="chat.fund")
@@ -103,21 +105,20 @@ class Chatting:
     async def turn(self, scene: Scene, text: str, first: Reply | None = None) -> Reply | None:
         """Somebody says something; `first` is said and written before the answer."""
         before = first or Reply()
+        if scene.view.person.is_blocked:
+            return before + Reply((scene.note("sys.blocked"),))
         try:
             hold, messages = await self.talk.hold(scene.view, text)
         except MoneyMissing as shortage:
             return before + await self._empty(scene, text, shortage)
-        try:
-            await self.talk.answer(
-                scene.mail,
-                hold,
-                messages,
-                show=self._shower(scene),
-                reply=lambda answer, charged: before + self._said(scene, answer, charged),
-            )
-        except BrokeOff as fault:
-            return before + self._broken(scene, fault.text)
-        return None
+        broken = await self.talk.answer(
+            scene.mail,
+            hold,
+            messages,
+            show=self._shower(scene),
+            reply=lambda answer, charged: before + self._said(scene, answer, charged),
+        )
+        return None if broken is None else before + self._broken(scene, broken.text)
 
     def _said(self, scene: Scene, answer: str, charged: Charged) -> Reply:
         voice, left = scene.voice, charged.balance

@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from bots.channel import Caps
 
-SPARE = 2.0  # messages: one for what is unimportant, one for what comes next
+SPARE = 1.0  # the message that comes next keeps its turn
 PEERS_MAX = 10_000  # whose last messages are remembered; a full bucket needs no memory
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+import structlog
+
 from core.agents.port import Agent, AgentFault, Delta, Message, Model, Usage
 from core.books import inbox, metering, talks
 from core.books.inbox import Mail
@@ -27,13 +29,14 @@ from core.values.text import storable
 TURNS_MAX = 40  # of the talk that the model sees
 OUTPUT_SHARE = 2  # the answer may take one half of the model's context
 
+log = structlog.get_logger(__name__)
 
-class BrokeOff(Exception):
+
+@dataclass(frozen=True, slots=True)
+class BrokeOff:
     """The answer ended too early; `text` is what had come. It costs nothing."""
 
-    def __init__(self, text: str, reason: str) -> None:
-        super().__init__(reason)
-        self.text = text
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +84,12 @@ class TalkDesk:
         *,
         show: Callable[[str], None],
         reply: Callable[[str, Charged], Reply],
-    ) -> None:
+    ) -> BrokeOff | None:
         """Make the answer, `show` its text as it grows, and close the mail with `reply`.
 
-        Raises BrokeOff; the hold is then given back.
+        Where it broke off, the hold is given back and the mail is still open.
         """
-        await self.running.finish(self._answer(mail, hold, messages, show, reply))
+        return await self.running.finish(self._answer(mail, hold, messages, show, reply))
 
     async def _answer(
         self,
@@ -95,20 +98,22 @@ class TalkDesk:
         messages: Sequence[Message],
         show: Callable[[str], None],
         reply: Callable[[str, Charged], Reply],
-    ) -> None:
+    ) -> BrokeOff | None:
         made = _Made()
         try:
             async with asyncio.timeout(CALL_S):
                 await self._stream(made, messages, hold.output_limit, show)
         except (AgentFault, TimeoutError) as fault:
+            log.warning("answer broke off", reason=str(fault))
             await self.meter.release(hold)
-            raise BrokeOff(made.text, str(fault)) from None
+            return BrokeOff(made.text)
         except asyncio.CancelledError:
             await self.meter.release(hold)
             raise
         if not made.text.strip():
+            log.warning("answer was empty")
             await self.meter.release(hold)
-            raise BrokeOff("", "the answer was empty")
+            return BrokeOff("")
         cost = self.meter.cost(
             self.model.prices,
             hold,
@@ -118,6 +123,7 @@ class TalkDesk:
         )
         told = _Told(mail, messages[-1].content, made.text, reply)
         await self.people.store.write(self._charge, hold, cost, told)
+        return None
 
     async def _stream(
         self, made: "_Made", messages: Sequence[Message], limit: int, show: Callable[[str], None]
