@@ -57,7 +57,11 @@ class AutopayLoop:
         taken = await self.store.write(
             refund_orders.take_due, now_ms=now_ms, until_ms=now_ms + TAKEN_MS, limit=AT_ONCE
         )
-        await asyncio.gather(*map(self._serve, taken))
+        # The fault of one must not leave the others to themselves.
+        ended = await asyncio.gather(*map(self._serve, taken), return_exceptions=True)
+        for fault in ended:
+            if fault is not None:
+                raise fault
 
     async def _serve(self, order: RefundOrder) -> None:
         due = await self.store.read(_sendable, order.job_id)
