@@ -131,7 +131,7 @@ async def open_core(
         gate, live = Gate(), Live()
         gate.intake.stop("start", "the books have not been compared with the wallet yet")
         settler = Settler(store, wallet, clock, terms)
-        steps = Steps(store, wallet, agent, clock, live, terms, pricing, models)
+        steps = Steps(store, wallet, agent, clock, live, terms, pricing, models, gate.intake)
         worker = Worker(steps, bulletin, process_id)
         keeper = Keeper(store, settler, clock, terms, process_id)
         watchdog = Watchdog(store, wallet, gate.intake, clock)

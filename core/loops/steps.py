@@ -14,11 +14,12 @@ import structlog
 from core.agents.port import Agent, AgentFault, BadVerdict, Delta, Message, Model, Usage, Verdict
 from core.books import invoices, job_rows, lifecycle, session_jobs
 from core.books.job_rows import Quote, Record, TokensUsed
+from core.loops.intake import Intake
 from core.loops.live import Live, WorkDelta
 from core.store.port import Store
 from core.values import pricing
 from core.values.clock import Clock
-from core.values.errors import WalletUnavailable
+from core.values.errors import Unavailable, WalletUnavailable
 from core.values.money import from_sats
 from core.values.pricing import Pricing
 from core.values.states import ErrorCode
@@ -45,6 +46,7 @@ class Steps:
     terms: JobTerms
     pricing: Pricing
     models: Mapping[str, Model]
+    intake: Intake
 
     async def advance(self, job: Record) -> None:
         """Take the next step of a leased job."""
@@ -103,6 +105,12 @@ class Steps:
             await self._ask_for_price(job, quote.price_sats)
 
     async def _ask_for_price(self, job: Record, price_sats: int) -> None:
+        try:
+            self.intake.check()
+        except Unavailable as fault:  # the verdict is kept; what is not asked for is not paid
+            log.info("price waits for the intake", job=job.job_id, reason=fault.reason)
+            await self._retry(job, calls=job.attempt)
+            return
         if job.session_id is None:
             await self._bill(job, price_sats)
             return

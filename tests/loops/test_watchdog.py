@@ -128,6 +128,22 @@ async def test_what_is_paid_for_is_worked_on_while_the_intake_is_closed(world):
     world.wallet.holds_msat = None
 
 
+async def test_a_price_is_asked_for_only_when_the_intake_goes_on(world):
+    job, _ = await world.order()
+    await world.store.write(settings.put, PAUSED, "a new disk")
+    await looks(world, 1)
+    world.wallet.pay(job.eval_invoice)
+    await world.agent.calls.reaches(1)
+    await world.given_back()
+    assert (await world.view(job.job_id)).state == "evaluating"
+    await world.store.write(settings.put, PAUSED, "")
+
+    await looks(world, 1)
+    await world.pass_time(60)
+
+    await world.becomes(job.job_id, "awaiting_work_payment")
+
+
 async def test_no_order_is_taken_while_the_intake_is_closed(world):
     await world.store.write(settings.put, PAUSED, "a new disk")
     await looks(world, 1)
