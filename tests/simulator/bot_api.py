@@ -186,8 +186,6 @@ class SimulatedBotApi:
     async def _answer(
         self, request: web.Request, method: str, params: Params, *, fault: Fault | None
     ) -> web.StreamResponse:
-        if params.chat_id is not None and method in COUNTED:
-            self.pacing.count(method, params.chat_id, self.chats.now_s())
         if fault is not None:
             instead = await answer_instead(request, fault)
             if instead is not None:
@@ -196,6 +194,8 @@ class SimulatedBotApi:
             result = await self._result(method, params)
         except Refused as refused:
             return refusal(refused.code, refused.description)
+        if params.chat_id is not None and method in COUNTED:
+            self.pacing.count(method, params.chat_id, self.chats.now_s())
         body = json.dumps({"ok": True, "result": result}).encode()
         if fault is not None:
             return await answer_spoilt(request, fault, body)

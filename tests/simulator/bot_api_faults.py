@@ -100,7 +100,7 @@ class FaultScript:
 
 
 class Pacing:
-    """Counts what the bot sends and edits, by arrival; `findings` are its excesses."""
+    """Counts what the bot gets sent and edited, by arrival; `findings` are its excesses."""
 
     def __init__(self) -> None:
         self.findings: list[str] = []

@@ -104,7 +104,7 @@ class Player:
                 self._turn_to(act.who).act(act)
             case Press() as press:
                 card = self._cards[press.card] if press.is_again else self._now(press.card)
-                self._turn_to(press.who).press(press.label, card)
+                self._turn_to(press.who).press(self._filled(press.label), card)
             case Send() as send:
                 self._turn_to(send.who).send(send)
             case Pay() as pay:
@@ -191,9 +191,9 @@ class Player:
                     self._cards[name] = seen
 
     def _words_of(self, seen: Seen) -> dict[str, str]:
-        """What a line may call the codes in this very message."""
-        found = _CODE.search(seen.text)
-        return {"code": found[1]} if found and "code" not in self.names else {}
+        """In a new message `{code}` is its own, and elsewhere that of the latest one."""
+        found = _CODE.search(seen.text) if seen.what == "sent" else None
+        return {"code": found[1]} if found else {}
 
     def _note(self, expect: Expect, seen: Seen) -> None:
         self._taken.add(seen.number)

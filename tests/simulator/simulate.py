@@ -39,8 +39,9 @@ def main() -> None:
 
 def find(name: str) -> Path:
     """The file of a story."""
-    found = sorted(STORIES.glob(f"{name}*.chat")) or [Path(name)]
-    return found[0]
+    exact = STORIES / f"{name}.chat"
+    found = [exact] if exact.exists() else sorted(STORIES.glob(f"{name}*.chat"))
+    return found[0] if found else Path(name)
 
 
 async def _watch(file: Path) -> int:

@@ -120,7 +120,7 @@ class Stage:
         shop = self.lnbits.books.shop.name
         moved = [move for move in self.lnbits.books.movements if move.wallet == shop]
         outside = Outside.of(
-            [(move.payment_hash, move.amount_msat) for move in moved if move.amount_msat > 0],
+            [(move.payment_hash, move.amount_msat) for move in moved],
             [(call.is_evaluation, call.body) for call in self.model.calls],
         )
         died = ["the program's log has a traceback"] if "Traceback" in self.program.log() else []

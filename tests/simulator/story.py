@@ -17,8 +17,8 @@
 
 `bot>` is a new message, `bot~ NAME` an edit of the one called so, `bot!` a toast, `bot...` a
 preview. Matchers: `= "whole"`, `~ "part"`, `!~ "absent"`, `/regular expression/`. `{code}` is the
-code of the latest card, `{NAME.code}` that of another, `{NAME}` what a line has put there.
-A line that begins with `@telegram` is for that channel only.
+code in a new message, or else in the latest one, `{NAME.code}` that of a card, and `{NAME}` what a
+line has put there. A line that begins with `@telegram` is for that channel only.
 """
 
 import json

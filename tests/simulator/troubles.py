@@ -34,7 +34,9 @@ def long_text(size: int) -> str:
     """Paragraphs of so many characters in all, each beginning with its number."""
     paragraphs: list[str] = []
     while (length := sum(len(one) + 2 for one in paragraphs)) < size:
-        text = f"{len(paragraphs) + 1}. A paragraph with 😀, *stars* and _lines_. " * 8
+        text = (
+            f"{len(paragraphs) + 1}. A paragraph with 😀 and **stars**. " + "So it goes on. " * 20
+        )
         paragraphs.append(text[: max(1, min(len(text), size - length))].rstrip())
     return "\n\n".join(paragraphs)
 
