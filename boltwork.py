@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import typer
 
 import boltwork_operator as operator
+from boltwork_chat import chat
 from boltwork_console import (
     ConfigOption,
     JsonOption,
@@ -57,6 +58,7 @@ tokens = typer.Typer(help="Hand on weaker tokens of your session.", no_args_is_h
 app.add_typer(tokens, name="token")
 app.add_typer(operator.ledger, name="ledger")
 app.add_typer(operator.refunds, name="refunds")
+app.command()(chat)
 app.command()(operator.pause)
 app.command()(operator.resume)
 
@@ -271,11 +273,17 @@ async def _serve(config: "Config", printer: Printer) -> None:
     import gc
 
     from api.app import serve_api
+    from bots.app import serve_bots
+    from bots.terminal_visit import Reception
     from core.app import open_core
 
     stop, grace_s = asyncio.Event(), config.server.shutdown_grace_s
     _stop_on_signals(stop)
-    async with open_core(config) as core, serve_api(core, config) as doors:
+    async with (
+        open_core(config) as core,
+        serve_bots(core, config) as office,
+        serve_api(core, config, visit=Reception(core, office).visit) as doors,
+    ):
         # What the start has made stays; each look through it stopped all requests for 50 ms.
         gc.freeze()
         _announce(config, printer, port=doors.port, operator_port=doors.operator_port)

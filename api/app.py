@@ -25,6 +25,7 @@ from api.server import CannotListen, listen
 from api.service import DemoRoutes, HealthRoutes, HookRoutes, StubRoutes
 from api.sessions import SessionRoutes
 from api.v1 import V1Routes
+from api.visits import Visit, VisitRoutes
 from core.app import Core
 from core.config_model import Config
 from core.data_folder import operator_token
@@ -53,15 +54,18 @@ class Doors:
 
 @asynccontextmanager
 async def serve_api(
-    core: Core, config: Config, *, bots: Sequence[Bot] = ()
+    core: Core, config: Config, *, bots: Sequence[Bot] = (), visit: Visit | None = None
 ) -> AsyncIterator[Doors]:
-    """Serve customers and the operator while the block runs. Raises CannotListen."""
+    """Serve customers and the operator while the block runs; `visit` talks to a terminal.
+
+    Raises CannotListen.
+    """
     stopping = asyncio.Event()
     metrics = Metrics(core)
     routes = public_routes(core, config, bots=bots, stopping=stopping)
     public = await listen(public_app(core, config, routes, metrics), config.server.listen)
     try:
-        operator = await listen(operator_app(core, config, metrics), config.operator.listen)
+        operator = await listen(operator_app(core, config, metrics, visit), config.operator.listen)
     except CannotListen:
         await public.aclose(within_s=0)
         raise
@@ -130,7 +134,9 @@ def public_app(
     return app
 
 
-def operator_app(core: Core, config: Config, metrics: Metrics) -> web.Application:
+def operator_app(
+    core: Core, config: Config, metrics: Metrics, visit: Visit | None = None
+) -> web.Application:
     """The operator's application; beyond this machine all of it asks for the operator's token."""
     app = web.Application()
     Edge().install(app)
@@ -139,6 +145,8 @@ def operator_app(core: Core, config: Config, metrics: Metrics) -> web.Applicatio
         app.middlewares.append(only_with_token(token))
     app.router.add_get("/metrics", metrics.show)
     OperatorRoutes(core, token).add_to(app.router)
+    if visit is not None:
+        VisitRoutes(visit, token).add_to(app.router)
     return app
 
 

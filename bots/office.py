@@ -36,10 +36,15 @@ from core.values.texts import Catalogue
 
 POST_BEAT_S = 5.0
 TAKE_OVER_S = 5.0
+VISIT_BEAT_S = 1.0
 DOWN_S = 60.0
 TIDY_S = 3_600.0
 
 log = structlog.get_logger(__name__)
+
+
+class RealmTaken(Exception):
+    """This realm is being served already."""
 
 
 @dataclass(eq=False)
@@ -50,6 +55,7 @@ class Office:
     catalogue: Catalogue
     stage: Stage
     is_down: set[str] = field(default_factory=set)  # channels that refuse us, or are not ours now
+    _visitors: set[str] = field(default_factory=set)  # realms that `receive` serves
 
     async def take(self, mail: Sequence[Inbound]) -> None:
         """Store what came in; committed when this returns. Raises DatabaseUnavailable."""
@@ -83,6 +89,19 @@ class Office:
                 log.warning("channel refuses us", channel=channel.name, reason=str(fault))
                 self.is_down.add(channel.name)
                 await self.desk.clock.sleep(DOWN_S)
+
+    async def receive(self, channel: Channel[Any]) -> None:
+        """Serve a channel until it ends by itself. Raises RealmTaken, TryAgain."""
+        if channel.realm in self._visitors:
+            raise RealmTaken
+        self._visitors.add(channel.realm)
+        try:
+            # A process that died has the post for some seconds more.
+            while not await self.desk.mail.take_post(channel.name):
+                await self.desk.clock.sleep(VISIT_BEAT_S)
+            await self._serve(channel)
+        finally:
+            self._visitors.discard(channel.realm)
 
     async def _serve(self, channel: Channel[Any]) -> None:
         await channel.open()
