@@ -22,7 +22,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 Json = dict[str, Any]
 Verdict = tuple[bool, str]
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0  # for machines with other work
 
 
 @dataclass(eq=False)
