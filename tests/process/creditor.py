@@ -18,7 +18,7 @@ from tests.process.spender import persist
 from tests.process.world import new_request
 
 BACK_S = 300  # a payout that a dead process has begun is another's after a while on PostgreSQL
-FEE_SATS, BACK_SATS = 21, 16  # what is owed, and what arrives of it
+BACK_SATS = 16  # what arrives of a debt of 21
 FILLED_SATS, DRAWN_SATS = 1_000, 500
 
 Pay = Callable[[str], Awaitable[None]]
@@ -119,10 +119,9 @@ class Creditor:
 
 @dataclass(eq=False)
 class Drawer(Creditor):
-    """A session that is withdrawn from, under one key."""
+    """A session that is withdrawn from."""
 
     sats: int = DRAWN_SATS
-    withdrawn: str = ""
 
     async def become_one(self, **_fields: Any) -> None:
         opened = await self.insist("/sessions", {"amountSats": FILLED_SATS}, key=self.key)
