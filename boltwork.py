@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from core.config import Config
+    from core.logs import LastErrors
 
 _HELP = """Sell the work of an AI agent for Bitcoin Lightning, from your own server.
 
@@ -143,10 +144,10 @@ def serve(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
         settings = load_settings(config)
         os.umask(0o077)  # what the server writes is nobody else's to read
         token = operator_token(settings.server.data_dir, settings.operator.token.get_secret_value())
-        set_up_logs(printer, secrets=[token, *secrets_of(settings)])
+        errors = set_up_logs(printer, secrets=[token, *secrets_of(settings)])
         try:
             with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-                runner.run(_serve(settings, printer))
+                runner.run(_serve(settings, printer, errors))
         except CannotListen as fault:
             printer.fault(("", str(fault)))
             raise typer.Exit(1) from None
@@ -267,7 +268,7 @@ def attenuate(
     printer.answer(weaker, token=weaker, added=added)
 
 
-async def _serve(config: "Config", printer: Printer) -> None:
+async def _serve(config: "Config", printer: Printer, errors: "LastErrors") -> None:
     """Run the server until a signal, then let running work end within the grace."""
     import asyncio
     import gc
@@ -281,7 +282,7 @@ async def _serve(config: "Config", printer: Printer) -> None:
     _stop_on_signals(stop)
     async with (
         open_core(config) as core,
-        serve_bots(core, config) as office,
+        serve_bots(core, config, last_errors=errors.lines) as office,
         serve_api(core, config, visit=Reception(core, office).visit) as doors,
     ):
         # What the start has made stays; each look through it stopped all requests for 50 ms.

@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from core.config import Config
+    from core.logs import LastErrors, Style
 
 ConfigOption = Annotated[
     Path | None,
@@ -74,9 +75,10 @@ def load_settings(path: Path | None) -> "Config":
     return load(path, os.environ)
 
 
-def set_up_logs(printer: Printer, *, secrets: Iterable[str]) -> None:
+def set_up_logs(printer: Printer, *, secrets: Iterable[str]) -> "LastErrors":
     """Send the log to standard error; JSON, unless a person looks at it."""
     from core import logs
 
     is_for_programs = printer.is_json or not sys.stderr.isatty()
-    logs.set_up_logs("json" if is_for_programs else "terminal", secrets=secrets, stream=sys.stderr)
+    style: Style = "json" if is_for_programs else "terminal"
+    return logs.set_up_logs(style, secrets=secrets, stream=sys.stderr)

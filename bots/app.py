@@ -1,40 +1,116 @@
 """The chat doors of a core: which channels are switched on, and what they say of the service."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from bots import catalogue
+from bots.alarms import Alarms
 from bots.channel import Channel
 from bots.office import Office, open_office
+from bots.operator import Operator
 from bots.scene import Shop
 from bots.words import MENU
 from core.app import Core
 from core.app_desk import job_terms, model_of, pricing_of
+from core.app_operator import admin_desk
 from core.config import Config
 from core.net import Names, SystemNames
+from core.values.mail import Peer
 from core.values.texts import Catalogue
+
+if TYPE_CHECKING:
+    from bots.nostr import NostrChannel
 
 NAME = "Boltwork"
 
 
+def _no_errors() -> Sequence[str]:
+    return ()
+
+
 @asynccontextmanager
-async def serve_bots(core: Core, config: Config) -> AsyncIterator[Office]:
-    """Serve people on every channel that is configured while the block runs."""
+async def serve_bots(
+    core: Core, config: Config, *, last_errors: Callable[[], Sequence[str]] = _no_errors
+) -> AsyncIterator[Office]:
+    """Serve people on every channel that is configured while the block runs.
+
+    `last_errors` are what the operator is shown of the log.
+    """
     texts = catalogue.load(config.chat.languages)
     async with AsyncExitStack() as stack:
         channels: list[Channel[Any]] = []
+        connected: dict[str, Callable[[], bool]] = {}
         if config.telegram.token.get_secret_value():
             channels.append(telegram_channel(core, config, texts))
         if config.nostr.secret_key.get_secret_value():
             names = SystemNames()
             stack.callback(names.close)
-            channels.append(nostr_channel(core, config, texts, names))
-        shop = shop_of(config)
-        yield await stack.enter_async_context(
-            open_office(core.desk, shop, texts, channels=channels)
+            nostr = nostr_channel(core, config, texts, names)
+            channels.append(nostr)
+            connected[nostr.name] = lambda: nostr.relays_up > 0
+        admin, peers = admin_desk(core), operators_of(config)
+        operator = Operator(
+            desk=admin,
+            people=core.desk.people,
+            peers=frozenset(peers),
+            id_of=_id_of,
+            last_errors=last_errors,
         )
+        alarms = Alarms(
+            desk=admin,
+            mail=core.desk.mail,
+            catalogue=texts,
+            peers=peers,
+            lnbits_url=config.wallet.lnbits.url,
+            model_url=config.agent.openai.base_url,
+        )
+        office = await stack.enter_async_context(
+            open_office(
+                core.desk,
+                shop_of(config),
+                texts,
+                channels=channels,
+                operator=operator,
+                alarms=alarms,
+            )
+        )
+        for channel in channels:
+            is_connected = connected.get(channel.name, _always)
+            core.desk.health.doors[channel.name] = partial(office.is_well, channel, is_connected)
+        yield office
+
+
+def operators_of(config: Config) -> list[Peer]:
+    """The operator on every channel that is configured."""
+    peers = []
+    if token := config.telegram.token.get_secret_value():
+        bot_id = token.partition(":")[0]
+        peers += [Peer("telegram", bot_id, str(uid)) for uid in config.telegram.admin_ids]
+    if secret_key := config.nostr.secret_key.get_secret_value():
+        from bots.pynostr_keys import signer_of  # noqa: PLC0415  # only where it is used
+
+        realm = signer_of(secret_key).pubkey
+        peers += [Peer("nostr", realm, _id_of(key)) for key in config.nostr.admin_pubkeys]
+    return peers
+
+
+def _id_of(name: str) -> str:
+    """What the books call somebody; a Nostr key is in hex there."""
+    if not name.startswith("npub1"):
+        return name
+    from bots.pynostr_keys import pubkey_of  # noqa: PLC0415  # only where it is used
+
+    try:
+        return pubkey_of(name)
+    except ValueError:
+        return name
+
+
+def _always() -> bool:
+    return True
 
 
 def shop_of(config: Config) -> Shop:
@@ -93,7 +169,7 @@ def telegram_channel(core: Core, config: Config, texts: Catalogue) -> Channel[An
     )
 
 
-def nostr_channel(core: Core, config: Config, texts: Catalogue, names: Names) -> Channel[Any]:
+def nostr_channel(core: Core, config: Config, texts: Catalogue, names: Names) -> "NostrChannel":
     """The Nostr bot; its libraries are imported only where they are used."""
     from bots.nostr import NostrChannel, Profile  # noqa: PLC0415
 

@@ -34,6 +34,8 @@ class Asking:
 
     async def ask(self, scene: Scene, text: str, *effects: Effect) -> Reply | None:
         """Somebody asks for something."""
+        if (refusal := scene.refusal) is not None:
+            return Reply((refusal,), effects)
         if len(text) > TEXT_MAX:
             return Reply((scene.note("ref.long", n=len(text), max=TEXT_MAX),))
         self.counter.desk.check_intake()

@@ -41,10 +41,14 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The channel has it. None where nothing new stands anywhere (an edit, a deletion)."""
+    """The channel has it. None where nothing new stands anywhere (an edit, a deletion).
+
+    `lacks_links` says that it was taken only without its buttons that open a page.
+    """
 
     ext_id: str | None = None
     form: str = "text"
+    lacks_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class Down:
     """The channel refuses us altogether, and an operator has to look: a wrong token, a rival."""
 
     reason: str
+    is_rival: bool = False
 
 
 Outcome = Sent | TryLater | Gone | Lost | Bad | Unknown | Down
@@ -165,7 +170,11 @@ class Channel(Protocol[Step]):
 
 
 class ChannelDown(Exception):
-    """The channel refuses us, and an operator has to look."""
+    """The channel refuses us, and an operator has to look; a rival is a program in our place."""
+
+    def __init__(self, reason: str, *, is_rival: bool = False) -> None:
+        super().__init__(reason)
+        self.is_rival = is_rival
 
 
 class FileTooBig(Exception):

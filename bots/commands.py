@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bots.asking import Asking
 from bots.chatting import Chatting
 from bots.household import Household
+from bots.operator import Operator
 from bots.presses import Presses
 from bots.purse import Purse
 from bots.scene import Scene
@@ -23,6 +24,7 @@ class Commands:
     chatting: Chatting
     household: Household
     presses: Presses
+    operator: Operator
 
     async def do(self, scene: Scene, command: Command) -> Reply | None:
         """Do what a command says; one that we do not know is told so."""
@@ -51,9 +53,9 @@ class Commands:
             case "start":
                 return await self._start(scene, arg)
             case _:
-                return self._plain(scene, command)
+                return await self._plain(scene, command)
 
-    def _plain(self, scene: Scene, command: Command) -> Reply:
+    async def _plain(self, scene: Scene, command: Command) -> Reply:
         match command.name:
             case "help":
                 return self.household.help(scene)
@@ -71,6 +73,8 @@ class Commands:
                 return self.household.privacy(scene)
             case "delete":
                 return self.household.ask_to_delete(scene)
+            case "admin":
+                return await self.operator.do(scene, command.arg)
             case _:
                 return Reply((scene.note("sys.unknown_cmd"),))
 

@@ -15,6 +15,7 @@ from typing import Any, assert_never
 
 import structlog
 
+from bots.alarms import Alarms
 from bots.channel import (
     Bad,
     Channel,
@@ -53,6 +54,7 @@ class Delivery:
     desk: MailDesk
     people: PeopleDesk
     pace: Pace
+    alarms: Alarms
     _busy: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # by the peer's uid
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -140,6 +142,8 @@ class Delivery:
             if not isinstance(outcome, Sent):
                 await self._not_sent(queued, outcome)
                 return
+            if outcome.lacks_links:
+                await self.alarms.links_refused(self.channel.name)
             ids.append(NOTHING_NEW if outcome.ext_id is None else outcome.ext_id)
             form = outcome.form if outcome.ext_id is not None else form
             if len(ids) < len(steps):
@@ -170,6 +174,7 @@ class Delivery:
             case Bad(reason):
                 log.error("message refused for good", channel=peer.channel, reason=reason)
                 await self.desk.dead(queued)
+                await self.alarms.undelivered(peer.channel, reason)
             case Unknown(reason):
                 log.warning("message in doubt", channel=peer.channel, reason=reason)
                 await self.desk.in_doubt(queued, int(IN_DOUBT_S * 1000))

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from bots.alarms import Alarms
 from bots.asking import Asking
 from bots.channel import Channel, ChannelDown, TryAgain
 from bots.chatting import Chatting
@@ -22,6 +23,7 @@ from bots.deliver import Delivery
 from bots.files import Files
 from bots.following import Following
 from bots.household import Household
+from bots.operator import Operator
 from bots.pace import Pace
 from bots.presses import Presses
 from bots.purse import Purse
@@ -54,7 +56,8 @@ class Office:
     desk: Desk
     catalogue: Catalogue
     stage: Stage
-    is_down: set[str] = field(default_factory=set)  # channels that refuse us, or are not ours now
+    alarms: Alarms
+    is_down: set[str] = field(default_factory=set)  # channels that are ours to serve and are not
     _visitors: set[str] = field(default_factory=set)  # realms that `receive` serves
 
     async def take(self, mail: Sequence[Inbound]) -> None:
@@ -64,6 +67,16 @@ class Office:
     async def is_current(self, peer: Peer, press: Press) -> bool:
         """Whether a button still has an effect."""
         return await self.desk.people.is_current(peer, press)
+
+    def is_serving(self, channel: Channel[Any]) -> bool:
+        """Whether this process serves a channel now."""
+        return (channel.name, channel.realm) in self.stage.channels
+
+    def is_well(self, channel: Channel[Any], is_connected: Callable[[], bool]) -> bool:
+        """Whether a channel is served as far as that is this process's post."""
+        if channel.name in self.is_down:
+            return False
+        return is_connected() or not self.is_serving(channel)
 
     async def fetch(self, peer: Peer, file: File, bytes_max: int) -> bytes:
         """The content of a file that came from this peer. Raises FileTooBig, TryAgain."""
@@ -88,6 +101,7 @@ class Office:
             except ChannelDown as fault:
                 log.warning("channel refuses us", channel=channel.name, reason=str(fault))
                 self.is_down.add(channel.name)
+                await self.alarms.channel_is_down(channel.name, fault)
                 await self.desk.clock.sleep(DOWN_S)
 
     async def receive(self, channel: Channel[Any]) -> None:
@@ -106,7 +120,7 @@ class Office:
     async def _serve(self, channel: Channel[Any]) -> None:
         await channel.open()
         pace = Pace(channel.caps)
-        delivery = Delivery(channel, self.desk.mail, self.desk.people, pace)
+        delivery = Delivery(channel, self.desk.mail, self.desk.people, pace, self.alarms)
         self.stage.add(channel, pace)
         self.is_down.discard(channel.name)
         log.info("channel open", channel=channel.name, realm=channel.realm)
@@ -140,19 +154,32 @@ class Office:
 
 @asynccontextmanager
 async def open_office(
-    desk: Desk, shop: Shop, catalogue: Catalogue, *, channels: Sequence[Channel[Any]]
+    desk: Desk,
+    shop: Shop,
+    catalogue: Catalogue,
+    *,
+    channels: Sequence[Channel[Any]],
+    operator: Operator,
+    alarms: Alarms,
 ) -> AsyncIterator[Office]:
     """Serve these channels while the block runs."""
     stage = Stage(desk.jobs, desk.clock)
-    office = Office(desk, catalogue, stage)
+    office = Office(desk, catalogue, stage, alarms, {channel.name for channel in channels})
     private_url = partial(_private_url, channels)
     conversation = conversation_of(
-        desk, shop, catalogue, stage=stage, fetch=office.fetch, private_url=private_url
+        desk,
+        shop,
+        catalogue,
+        stage=stage,
+        operator=operator,
+        fetch=office.fetch,
+        private_url=private_url,
     )
-    readers = Readers(desk.mail, conversation)
+    readers = Readers(desk.mail, conversation, alarms)
     supervisor = Supervisor(desk.clock)
     supervisor.start("readers", readers.run)
     supervisor.start("mail tidy", office.tidy)
+    supervisor.start("alarms", alarms.watch)
     for channel in channels:
         supervisor.start(channel.name, partial(office.serve, channel))
     try:
@@ -171,6 +198,7 @@ def conversation_of(
     catalogue: Catalogue,
     *,
     stage: Stage,
+    operator: Operator,
     fetch: Callable[[Peer, File, int], Any],
     private_url: Callable[[], str],
 ) -> Conversation:
@@ -181,7 +209,7 @@ def conversation_of(
     purse = Purse(people, shop, desk.pay_url)
     chatting = Chatting(people, desk.talk, purse, shop, stage)
     household = Household(people, shop, catalogue)
-    presses = Presses(people, asking, purse, chatting, household)
+    presses = Presses(people, asking, purse, chatting, household, operator)
     return Conversation(
         desk=people,
         shop=shop,
@@ -190,7 +218,7 @@ def conversation_of(
         purse=purse,
         chatting=chatting,
         asking=asking,
-        commands=Commands(asking, purse, chatting, household, presses),
+        commands=Commands(asking, purse, chatting, household, presses, operator),
         presses=presses,
         files=Files(fetch),
         private_url=private_url,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bots.asking import Asking
 from bots.chatting import Chatting
 from bots.household import Household
+from bots.operator import Operator
 from bots.purse import Purse
 from bots.scene import Scene
 from core.books.talks import Prompt
@@ -25,6 +26,7 @@ class Presses:
     purse: Purse
     chatting: Chatting
     household: Household
+    operator: Operator
 
     async def pressed(self, scene: Scene, press: Press) -> Reply | None:
         """A button of ours was pressed by its owner."""
@@ -75,6 +77,8 @@ class Presses:
                 return await self.purse.send(scene, prompt)
             case "delete":
                 return self.household.delete(scene) + answered
+            case "credit":
+                return await self.operator.credit(scene, prompt)
             case "caption" | "late":
                 return await self.asking.ask(scene, prompt.body, *answered.effects)
             case _:

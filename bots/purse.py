@@ -63,6 +63,8 @@ class Purse:
         self, scene: Scene, kind: BillKind, sats: int, *, key: str, is_redrawn: bool = False
     ) -> Reply:
         """The card of a deposit over so much; `key` is its text."""
+        if (refusal := scene.refusal) is not None:
+            return Reply((refusal,))
         least, most = self.shop.deposit_min_sats, self.shop.deposit_max_sats
         if not least <= sats <= most:
             low, high = scene.voice.sat(least), scene.voice.sat(most)

@@ -6,6 +6,7 @@ from functools import partial
 
 import structlog
 
+from bots.alarms import Alarms
 from bots.talk import Conversation
 from core.books.inbox import MAIL, Mail
 from core.desk.mail_desk import LEASE_MS, MailDesk
@@ -28,6 +29,7 @@ class Readers:
 
     desk: MailDesk
     conversation: Conversation
+    alarms: Alarms
     _reading: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # by session
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -116,6 +118,7 @@ class Readers:
         ref = new_id("ent")[-6:]
         log.error("mail given up", ref=ref, number=mail.number)
         await outlive(self.conversation.give_up(mail, ref), "apology", ref=ref)
+        await outlive(self.alarms.mail_is_dead(ref), "alarm", ref=ref)
 
     async def _beat(self, session_id: str) -> None:
         while True:

@@ -66,6 +66,20 @@ class Voice:
         """What something costs: rounded up."""
         return charged_sats(amount, self.lang)
 
+    def day(self, written: str) -> str:
+        """A day that is written as 2027-01-31."""
+        year, month, day = written.split("-")
+        return self.say("time.date", year=year, month=month, day=day)
+
+    def span(self, ms: int) -> str:
+        """How long something takes, in the unit that suits it."""
+        seconds = max(0, ms) // 1000
+        if seconds < 60:
+            return self.say("time.seconds", n=seconds)
+        if seconds < 3 * 3600:
+            return self.say("time.minutes", n=seconds // 60)
+        return self.say("time.hours", n=seconds // 3600)
+
     def sat(self, whole: int) -> str:
         """An amount in whole satoshi."""
         return sats(from_sats(whole), self.lang)
@@ -135,6 +149,16 @@ class Scene:
     def balance(self) -> str:
         """What the person has, in words."""
         return self.voice.has(self.view.account.balance)
+
+    @property
+    def refusal(self) -> Letter | None:
+        """What somebody is told to whom nothing new is sold; None to all others."""
+        if self.view.person.is_blocked:
+            return self.note("sys.blocked")
+        if self.view.closes_on:
+            day = self.voice.day(self.view.closes_on)
+            return self.note("sys.winddown", date=day, balance=self.balance)
+        return None
 
     def note(
         self,

@@ -111,6 +111,9 @@ class Conversation:
                 return await self.purse.refunds_moved(scene)
             case "reminder":
                 return await self.following.reminded(scene, event)
+            case "closing":
+                refusal = scene.refusal
+                return Reply() if refusal is None else Reply((refusal,))
 
     async def _paid(self, scene: Scene, event: Event) -> Reply | None:
         bill, amount = await self.desk.bill(event.ref), Msat(event.amount_msat)
@@ -148,8 +151,6 @@ class Conversation:
             return Reply((slow,) if excess == 1 else ())
         if command is not None and not (command.name == "all" and prompt is None):
             return await self.commands.do(scene, command)
-        if scene.view.person.is_blocked:
-            return Reply((scene.note("sys.blocked"),))
         whole = await self.files.whole(scene, body)
         if isinstance(whole, Letter):
             return Reply((whole,))

@@ -305,7 +305,7 @@ def _meaning(error: TelegramError) -> Outcome:
         case BadRequest():
             return refusal(error.message)
         case InvalidToken() | Conflict():
-            return Down(_complaint(error))
+            return Down(_complaint(error), is_rival=isinstance(error, Conflict))
         case _:
             return _trouble(error)
 

@@ -192,6 +192,8 @@ class TelegramChannel:
         if simpler != step:
             log.error("telegram refused a part of a message", reason=outcome)
             outcome = await self._try(chat, simpler)
+            if isinstance(outcome, Sent) and _has_links(step) and not _has_links(simpler):
+                outcome = replace(outcome, lacks_links=True)
         if isinstance(outcome, Sent) and isinstance(step, SendText | SendPhoto | SendFile):
             await self._previews.finish(chat)
         return outcome
@@ -234,7 +236,9 @@ class TelegramChannel:
 
 def _raise_if_down(failure: Failed) -> None:
     match failure.outcome:
-        case Down(reason) | Bad(reason) | Gone(reason):
+        case Down(reason, is_rival=is_rival):
+            raise ChannelDown(reason, is_rival=is_rival) from None
+        case Bad(reason) | Gone(reason):
             raise ChannelDown(reason) from None
 
 
@@ -245,6 +249,12 @@ def _pause_s(failure: Failed | DatabaseUnavailable, failures: int) -> float:
         if isinstance(failure.outcome, TryLater) and failure.outcome.after_s is not None:
             return failure.outcome.after_s
     return min(2.0 ** min(failures, 10), PAUSE_MAX_S)
+
+
+def _has_links(step: Step) -> bool:
+    if isinstance(step, Delete):
+        return False
+    return any(isinstance(key, Link) for row in step.keys for key in row)
 
 
 def _simpler(step: Step, outcome: Outcome) -> Step:

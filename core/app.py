@@ -8,12 +8,12 @@ import hmac
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from core.agents.port import Agent, Relay
 from core.app_desk import Ground, job_terms, model_of, open_desk, pricing_of, refund_terms
-from core.books import job_rows, payouts, processes, refund_orders, settings
+from core.books import job_rows, payouts, people, posts, processes, refund_orders, settings
 from core.config import Config
 from core.config_model import ServerSettings
 from core.data_folder import (
@@ -53,6 +53,14 @@ _REFUSAL = (
 )
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class TelegramSecrets:
+    """What Telegram's webhook has to know: a part of its path, and a header."""
+
+    path: str
+    header: str
+
+
 @dataclass(frozen=True, slots=True)
 class Core:
     """A running core, for the doors and for the one who stops it."""
@@ -66,6 +74,8 @@ class Core:
     reconciler: Reconciler
     operator: OperatorDesk
     webhook_secret: str
+    button_key: bytes = field(repr=False)  # signs what a chat's buttons carry
+    telegram_secrets: TelegramSecrets
 
     async def drain(self, grace_s: float) -> None:
         """Take nothing new, and let running work end within the grace."""
@@ -178,6 +188,11 @@ async def open_core(
                 fee_rule=refund_terms(config).fee_rule,
             ),
             webhook_secret=webhook_secret(secret),
+            button_key=derive(secret, "chat buttons"),
+            telegram_secrets=TelegramSecrets(
+                path=derive(secret, "telegram path").hex()[:32],
+                header=derive(secret, "telegram header").hex(),
+            ),
         )
 
 
@@ -345,3 +360,5 @@ async def _join(tx: Tx, process_id: str, now_ms: int, *, is_alone: bool) -> None
         await job_rows.free_leases(tx, process_id, now_ms)
         await payouts.give_up_takes(tx, now_ms)
         await refund_orders.give_up_takes(tx, now_ms=now_ms, taken_ms=TAKEN_MS)
+        await people.free_all(tx, process_id)
+        await posts.leave_others(tx, process_id)

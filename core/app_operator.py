@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from core.app import open_payer, open_store, open_wallet
+from core.app import Core, open_payer, open_store, open_wallet
 from core.app_desk import refund_terms
 from core.config import Config
 from core.data_folder import known_secret, own_folder
+from core.desk.admin_desk import AdminDesk
 from core.desk.operator_desk import OperatorDesk
 from core.store.bulletin import Bulletin
 from core.values.clock import Clock
@@ -37,3 +38,14 @@ async def open_operator_desk(config: Config, *, clock: Clock) -> AsyncIterator[O
             clock=clock,
             fee_rule=refund_terms(config).fee_rule,
         )
+
+
+def admin_desk(core: Core) -> AdminDesk:
+    """The operator's desk in a chat, beside a running core."""
+    return AdminDesk(
+        store=core.store,
+        clock=core.desk.clock,
+        operator=core.operator,
+        watchdog=core.watchdog,
+        health=core.desk.health,
+    )

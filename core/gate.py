@@ -6,7 +6,7 @@ outside party nothing.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -65,6 +65,8 @@ class Health:
     clock: Clock
     gate: Gate
     supervisor: Supervisor
+    doors: dict[str, Callable[[], bool]] = field(default_factory=dict)  # whether each is served
+    away_since_ms: dict[str, int] = field(default_factory=dict)  # by who did not answer
     _not_ready: frozenset[str] = field(default=frozenset({"database", "wallet", "model"}))
 
     async def run(self) -> None:
@@ -78,20 +80,28 @@ class Health:
             if not_ready != self._not_ready:
                 log.info("readiness changed", not_ready=sorted(not_ready))
             self._not_ready = not_ready
+            self._note_absences(not_ready | self._closed_doors())
             await self.clock.sleep(LOOK_AGAIN_S if not_ready else LOOK_S)
 
     def not_ready(self) -> list[str]:
-        """Who is not ready: database, wallet, model, draining.
+        """Who is not ready: database, wallet, model, telegram, nostr, draining.
 
         A loop that is down counts as the one whom it serves. A wallet that holds too little, and
         books that do not balance, are not ready; a pause of the operator's is no fault.
         """
         down = {_SERVES.get(loop, "database") for loop in self.supervisor.down}
-        names = set(self._not_ready | down)
+        names = set(self._not_ready | down | self._closed_doors())
         names |= {_SHOWN_AS[reason] for reason in self.gate.intake.reasons if reason in _SHOWN_AS}
         if self.gate.is_draining:
             names.add("draining")
         return sorted(names)
+
+    def _closed_doors(self) -> frozenset[str]:
+        return frozenset(name for name, is_served in self.doors.items() if not is_served())
+
+    def _note_absences(self, names: frozenset[str]) -> None:
+        now_ms = self.clock.now_ms()
+        self.away_since_ms = {name: self.away_since_ms.get(name, now_ms) for name in names}
 
     async def _database(self) -> bool:
         try:

@@ -8,7 +8,8 @@ their look (bot tokens, bearer tokens, keys in addresses).
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal, TextIO
 
@@ -38,6 +39,11 @@ _SECRET_LOOK: Final = re.compile(
 _NOISY: Final = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "telegram", "aiohttp.access")
 # It warns of a lost server with a traceback for each connection; the store says it in one line.
 _VERBOSE: Final = ("asyncpg.pool",)
+
+
+ERRORS_KEPT: Final = 10
+ERROR_LENGTH: Final = 200
+_NOT_IN_SHORT: Final = frozenset({"at", "event", "level", "logger", "exc_info", "exception"})
 
 
 class Redaction:
@@ -80,11 +86,29 @@ class Redaction:
                 return self.text(str(value))
 
 
-def set_up_logs(style: Style, *, secrets: Iterable[str], stream: TextIO) -> None:
+class LastErrors(logging.Handler):
+    """Keeps the last errors of this process, each as one short line."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__(logging.ERROR)
+        self.setFormatter(formatter)
+        self._lines: deque[str] = deque(maxlen=ERRORS_KEPT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self._lines.append(self.format(record)[:ERROR_LENGTH])
+
+    def lines(self) -> Sequence[str]:
+        """What is kept, oldest first."""
+        return tuple(self._lines)
+
+
+def set_up_logs(style: Style, *, secrets: Iterable[str], stream: TextIO) -> LastErrors:
     """Send every record of this process to `stream`, one line each, without secrets.
 
-    Warnings and the traceback of a crash are records too.
+    Warnings and the traceback of a crash are records too. The last errors are kept as well.
     """
+    redaction = Redaction(secrets)
     shared: list[Callable[..., Any]] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -105,13 +129,23 @@ def set_up_logs(style: Style, *, secrets: Iterable[str], stream: TextIO) -> None
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                Redaction(secrets),
+                redaction,
                 _renderer(style, stream),
             ],
         )
     )
+    errors = LastErrors(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                redaction,
+                _in_short,
+            ],
+        )
+    )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler, errors]
     root.setLevel(logging.INFO)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -119,6 +153,7 @@ def set_up_logs(style: Style, *, secrets: Iterable[str], stream: TextIO) -> None
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_crash
+    return errors
 
 
 def _log_crash(
@@ -127,6 +162,12 @@ def _log_crash(
     """What nobody caught goes through the redaction too."""
     log = structlog.get_logger(__name__)
     log.critical("the process ends by a fault of its own", exc_info=(kind, fault, trace))
+
+
+def _in_short(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    """When and what, then the fields that say more; a traceback is for the log only."""
+    fields = [f"{name}={event[name]}" for name in event if name not in _NOT_IN_SHORT]
+    return " ".join([str(event.get("at", "")), str(event.get("event", "")), *fields])
 
 
 def _renderer(style: Style, stream: TextIO) -> Callable[..., Any]:

@@ -143,3 +143,24 @@ def test_a_crash_and_a_warning_are_records_without_secrets():
     assert "UserWarning" in done.stderr
     assert "ValueError" in done.stderr
     assert CANARY not in done.stderr
+
+
+def test_the_last_errors_are_kept_as_short_lines_without_secrets(stream):
+    errors = set_up_logs("json", secrets=[CANARY], stream=stream)
+    log = structlog.get_logger("core.books")
+
+    log.warning("a warning")
+    log.error("the disk is full", reason=f"no room for {CANARY}")
+    logging.getLogger("library").error("failed", exc_info=ValueError(CANARY))
+
+    kept = [line.partition(" ")[2] for line in errors.lines()]
+    assert kept == [f"the disk is full reason=no room for {HIDDEN}", "failed"]
+
+
+def test_only_the_last_errors_are_kept(stream):
+    errors = set_up_logs("json", secrets=[], stream=stream)
+
+    for number in range(30):
+        structlog.get_logger("core.books").error(f"error {number}")
+
+    assert [line.rpartition(" ")[2] for line in errors.lines()] == [str(n) for n in range(20, 30)]

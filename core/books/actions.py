@@ -5,7 +5,20 @@ from typing import Literal
 
 from core.store.port import Tx
 
-Action = Literal["pause", "resume", "freeze", "thaw", "retry", "give up", "credit"]
+Action = Literal[
+    "pause",
+    "resume",
+    "freeze",
+    "thaw",
+    "retry",
+    "give up",
+    "credit",
+    "give",
+    "block",
+    "unblock",
+    "close",
+    "stay open",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,18 @@ async def give_up(tx: Tx, payout: Payout, rule: FeeRule, reason: str, now_ms: in
     await actions.note(tx, "give up", subject=payout.refund_id, reason=reason, now_ms=now_ms)
 
 
+async def give(
+    tx: Tx, session_id: str, amount: Msat, *, ref: str, reason: str, now_ms: int
+) -> None:
+    """Give a session something out of our revenue, once for each `ref`."""
+    await ledger.transfer(
+        tx,
+        Transfer(f"give:{ref}", "transfer", ref, now_ms, reason),
+        [Leg(session_id, amount), Leg(ledger.REVENUE, Msat(-amount))],
+    )
+    await actions.note(tx, "give", subject=session_id, reason=reason, now_ms=now_ms)
+
+
 async def credit(tx: Tx, refund_id: str, session_id: str, reason: str, now_ms: int) -> Msat:
     """Give what is due to the balance of a session. Raises NotFound, WrongState."""
     due = await refunds.get(tx, refund_id)

@@ -48,3 +48,15 @@ async def transfers_after(tx: Tx, after: str) -> tuple[list[Exported], str | Non
         for row in rows
     ]
     return found, last if len(rows) == PAGE_ROWS else None
+
+
+async def paid_for(tx: Tx, account_id: str, ref: str) -> Msat:
+    """What an account has paid for a job, less what came back of it."""
+    row = await tx.one(
+        "SELECT SUM(e.amount_msat) AS msat FROM entries e JOIN transfers t"
+        " ON t.transfer_id = e.transfer_id WHERE e.account_id = :account_id AND t.ref = :ref",
+        account_id=account_id,
+        ref=ref,
+    )
+    assert row is not None
+    return Msat(-int(row["msat"] or 0))

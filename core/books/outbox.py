@@ -49,6 +49,15 @@ class Card:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many letters of a channel wait, and since when the oldest does."""
+
+    channel: str
+    letters: int
+    oldest_ms: int
+
+
 async def post(tx: Tx, letter: Letter, now_ms: int) -> None:
     """Have something said."""
     slot = letter.slot or ""
@@ -248,6 +257,15 @@ async def backlog(tx: Tx, channel: str, realm: str) -> tuple[int, int | None]:
     )
     assert row is not None
     return int(row["n"]), row["oldest_ms"]
+
+
+async def backlogs(tx: Tx) -> list[Backlog]:
+    """What waits on every channel that has something."""
+    rows = await tx.all(
+        "SELECT channel, COUNT(*) AS letters, MIN(created_at_ms) AS oldest_ms FROM outbox"
+        " WHERE state = 'queued' GROUP BY channel ORDER BY channel"
+    )
+    return [Backlog(row["channel"], row["letters"], row["oldest_ms"]) for row in rows]
 
 
 async def forget_old(tx: Tx, now_ms: int, limit: int) -> None:

@@ -103,6 +103,28 @@ async def contacts(tx: Tx, session_id: str) -> list[Contact]:
     return [_contact(row) for row in rows]
 
 
+async def named(tx: Tx, name: str) -> list[Contact]:
+    """Everybody whose session, or whose own id on some channel, this is."""
+    channel, colon, uid = name.partition(":")
+    rows = await tx.all(
+        "SELECT * FROM peers WHERE session_id = :name OR uid = :name"
+        " OR (channel = :channel AND uid = :uid) ORDER BY seen_at_ms DESC, channel, realm, uid",
+        name=name,
+        channel=channel if colon else "",
+        uid=uid,
+    )
+    return [_contact(row) for row in rows]
+
+
+async def with_money(tx: Tx) -> list[str]:
+    """The sessions of all people who have at least a satoshi."""
+    rows = await tx.all(
+        "SELECT p.session_id FROM people p JOIN accounts a ON a.account_id = p.session_id"
+        " WHERE a.balance_msat >= 1000 ORDER BY p.session_id"
+    )
+    return [row["session_id"] for row in rows]
+
+
 async def speak(tx: Tx, session_id: str, lang: str) -> None:
     """Choose a person's language."""
     await tx.run(

@@ -93,6 +93,14 @@ async def find(tx: Tx, session_id: str, code: str) -> Request | None:
     return None if row is None else _request(row)
 
 
+async def of_code(tx: Tx, code: str) -> list[Request]:
+    """Everybody's requests of this code, newest first."""
+    rows = await tx.all(
+        f"SELECT {_COLUMNS} FROM requests WHERE code = :code ORDER BY created_at_ms DESC", code=code
+    )
+    return [_request(row) for row in rows]
+
+
 async def of_job(tx: Tx, job_id: str) -> Request | None:
     """The request that a job was opened for."""
     row = await tx.one(f"SELECT {_COLUMNS} FROM requests WHERE job_id = :job_id", job_id=job_id)

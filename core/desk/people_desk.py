@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from core.books import (
     allowances,
+    closing,
     credentials,
     inbox,
     jobs,
@@ -60,6 +61,7 @@ class View:
     prompt: Prompt | None
     open_requests: tuple[Request, ...]
     wrote_lately: int  # messages of the last minute
+    closes_on: str  # the day on which the service ends, or ""
     now_ms: int
 
     @property
@@ -361,6 +363,7 @@ async def _view(tx: Tx, session_id: str, peer: Peer | None, now_ms: int) -> View
         prompt=None if peer is None else await talks.prompt(tx, peer, now_ms),
         open_requests=tuple(await requests.open_ones(tx, session_id)),
         wrote_lately=await inbox.recent_count(tx, session_id, since_ms=now_ms - 60_000),
+        closes_on=await closing.day(tx),
         now_ms=now_ms,
     )
 

@@ -7,11 +7,23 @@ that it answers.
 from dataclasses import dataclass
 from typing import assert_never
 
-from core.books import inbox, invoices, outbox, people, requests, talks
+from core.books import (
+    actions,
+    closing,
+    decisions,
+    inbox,
+    invoices,
+    outbox,
+    people,
+    requests,
+    talks,
+)
+from core.books.actions import Action
 from core.books.requests import PersonBill, Request
 from core.books.talks import Prompt, Turn
 from core.store.port import Tx
 from core.values.mail import Letter, Peer
+from core.values.money import Msat
 from core.wallets.port import WalletInvoice
 
 
@@ -154,6 +166,32 @@ class Block:
 
     session_id: str
     is_blocked: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Give:
+    """A person gets something from us, once for each `ref`."""
+
+    session_id: str
+    amount: Msat
+    ref: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseOn:
+    """The service ends on that day; whoever has a balance is told."""
+
+    day: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class StayOpen:
+    """The service does not end."""
+
+    by: str
 
 
 RequestEffect = (
@@ -170,9 +208,9 @@ PersonEffect = (
     | Say
     | ForgetTalk
     | ForgetTexts
-    | Block
 )
-Effect = RequestEffect | PersonEffect
+OperatorEffect = Block | Give | CloseOn | StayOpen
+Effect = RequestEffect | PersonEffect | OperatorEffect
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +233,9 @@ async def write(tx: Tx, session_id: str, reply: Reply, now_ms: int) -> None:
         await outbox.post(tx, letter, now_ms)
 
 
-async def _write(tx: Tx, session_id: str, effect: Effect, now_ms: int) -> None:
+async def _write(  # noqa: C901 - one line for each case
+    tx: Tx, session_id: str, effect: Effect, now_ms: int
+) -> None:
     match effect:
         case AddRequest(request):
             await requests.add(tx, request)
@@ -217,6 +257,8 @@ async def _write(tx: Tx, session_id: str, effect: Effect, now_ms: int) -> None:
             await inbox.remind(tx, session_id, kind, ref, at_ms=at_ms)
         case MoveCard(peer, before, after):
             await outbox.move(tx, peer, before, after)
+        case Block() | Give() | CloseOn() | StayOpen():
+            await _write_of_operator(tx, effect, now_ms)
         case _:
             await _write_of_person(tx, session_id, effect, now_ms)
 
@@ -245,7 +287,23 @@ async def _write_of_person(  # noqa: C901 - one line for each case
             await talks.forget(tx, session_id)
         case ForgetTexts():
             await requests.forget_texts(tx, session_id)
-        case Block(blocked_id, is_blocked):
+        case _:
+            assert_never(effect)
+
+
+async def _write_of_operator(tx: Tx, effect: OperatorEffect, now_ms: int) -> None:
+    match effect:
+        case Block(blocked_id, is_blocked, by):
             await people.block(tx, blocked_id, is_blocked)
+            action: Action = "block" if is_blocked else "unblock"
+            await actions.note(tx, action, subject=blocked_id, reason=by, now_ms=now_ms)
+        case Give(session_id, amount, ref, reason):
+            await decisions.give(tx, session_id, amount, ref=ref, reason=reason, now_ms=now_ms)
+        case CloseOn(day, by):
+            await closing.announce(tx, day, now_ms)
+            await actions.note(tx, "close", subject=day, reason=by, now_ms=now_ms)
+        case StayOpen(by):
+            await closing.call_off(tx)
+            await actions.note(tx, "stay open", reason=by, now_ms=now_ms)
         case _:
             assert_never(effect)
