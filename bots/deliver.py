@@ -169,8 +169,7 @@ class Delivery:
                 await self.desk.again(queued, 0)
                 await self.people.lose(peer)
             case Lost():
-                await self.desk.lose_card(queued.letter)
-                await self.desk.again(queued, 0)
+                await self.desk.start_over(queued)
             case Bad(reason):
                 log.error("message refused for good", channel=peer.channel, reason=reason)
                 await self.desk.dead(queued)

@@ -11,7 +11,7 @@ from core.books.outbox import Card, Queued
 from core.store.bulletin import Bulletin
 from core.store.port import Store, Tx
 from core.values.clock import Clock
-from core.values.mail import Letter, Peer
+from core.values.mail import Peer
 
 LEASE_MS = 30_000
 POST_MS = 20_000
@@ -110,9 +110,9 @@ class MailDesk:
         """The channel will never take a letter."""
         await self.store.write(outbox.dead, letter.number)
 
-    async def lose_card(self, letter: Letter) -> None:
-        """What stood in a letter's slot is not there any more."""
-        await self.store.write(outbox.lose, letter.peer, letter.slot or "")
+    async def start_over(self, letter: Queued) -> None:
+        """What stood in a letter's slot is not there any more: all of it is said anew."""
+        await self.store.write(_start_over, letter)
 
     async def backlog(self, channel: str, realm: str) -> tuple[int, int | None]:
         """How many letters of a channel wait, and since when the oldest does."""
@@ -142,6 +142,11 @@ async def _let_go(tx: Tx, session_id: str, process_id: str) -> None:
 async def _next_due_ms(tx: Tx) -> int | None:
     due = (await inbox.next_due_ms(tx), await inbox.next_reminder_ms(tx))
     return min((at_ms for at_ms in due if at_ms is not None), default=None)
+
+
+async def _start_over(tx: Tx, queued: Queued) -> None:
+    await outbox.lose(tx, queued.letter.peer, queued.letter.slot or "")
+    await outbox.sent_part(tx, queued.number, ())
 
 
 async def _sent(tx: Tx, queued: Queued, shown: Card | None, now_ms: int) -> None:
