@@ -1,36 +1,42 @@
-"""The demo: one job from its order to its result, played by itself in the terminal.
+"""The demo: a conversation from a request to its result, played by itself in the terminal.
 
-It starts a server of its own, with play money and in a temporary folder, plays the customer over
-REST, and leaves nothing behind. The exit code is 0 only if the result came.
+It starts a server of its own, with play money and in a temporary folder, sits down at one of its
+terminals as a customer would, and leaves nothing behind. The exit code is 0 only if the result
+came.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn, assert_never
+from typing import Final, NoReturn
 
 import aiohttp
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from bots.buyer import Buyer, Invoice, Job, Refused
-from bots.qr import half_blocks, invoice_code
+from bots.terminal import Look
+from bots.terminal_client import NoServer, ServerLeft, talk_to_server
+from bots.terminal_view import Face
+from core.values import bolt11
+from core.values.money import MSAT_PER_SAT
 
 REQUEST: Final = "Sort these names: Zoe, Adam, Mia."
 WITHIN_S: Final = 60
 STOP_WITHIN_S: Final = 10
-EVENT_BYTES_MAX: Final = 2**20
 LOOK_S: Final = 2.0  # what a person gets to look at an invoice before it is paid
+KEY_S: Final = 0.04  # between two keys
+WIDTH_MOST: Final = 80
 
 _BOLTWORK: Final = Path(__file__).parent.parent / "boltwork.py"
 _SETTINGS: Final = {
@@ -39,7 +45,12 @@ _SETTINGS: Final = {
 }
 _LOG_LINES: Final = 10
 _MARGIN: Final = (0, 0, 0, 3)
-_BLACK_ON_WHITE: Final = "color(231) on color(16)"  # whatever the terminal's own colours are
+
+# What the customer reads in the service's texts.
+_GREETING: Final = "Just write."
+_INVOICE: Final = re.compile(r"\blnbcrt[0-9a-z]{100,}\b")
+_DONE: Final = re.compile(r"#\w{4} done ·")
+_REFUSAL: Final = re.compile(r"(?:I cannot do #\w{4}: |Sorry, )[^\n]*")
 
 
 class DemoFailed(Exception):
@@ -49,14 +60,14 @@ class DemoFailed(Exception):
 def main() -> None:
     """The entry point of `python -m bots.demo`."""
     parser = argparse.ArgumentParser(prog="python -m bots.demo", description=__doc__)
-    parser.add_argument("request", nargs="?", default=REQUEST, help="what to order")
+    parser.add_argument("request", nargs="?", default=REQUEST, help="what to ask for")
     request = parser.parse_args().request
     console = Console(highlight=False)
     try:
         asyncio.run(_play_in_time(request, console, os.environ))
     except TimeoutError:
         _end(console, f"The demo failed. There was no result within {WITHIN_S} s.")
-    except (DemoFailed, Refused, OSError) as fault:
+    except (DemoFailed, NoServer, ServerLeft, OSError) as fault:
         _end(console, f"The demo failed. {fault}")
     except (KeyboardInterrupt, asyncio.CancelledError):
         _end(console, "The demo was stopped.")
@@ -76,128 +87,118 @@ async def _play_in_time(request: str, console: Console, environ: Mapping[str, st
 
 
 async def play(request: str, console: Console, environ: Mapping[str, str]) -> None:
-    """Show one job on a server of our own. Raises DemoFailed, Refused."""
-    scene = Scene(console)
-    console.print(Text("Boltwork: one job, from its order to its result\n", style="bold"))
-    scene.say(
+    """Show one conversation on a server of our own. Raises DemoFailed, NoServer, ServerLeft."""
+    if not request.strip():
+        raise DemoFailed("There is nothing to ask for.")
+    console.print(Text("Boltwork: a conversation, from a request to its result\n", style="bold"))
+    _say(
+        console,
         "This is play money: the server's wallet is a stub. Its invoices are well formed, on"
-        " regtest, and no real wallet can pay them."
+        " regtest, and no real wallet can pay them.",
     )
-    async with (
-        own_server(environ) as url,
-        aiohttp.ClientSession(url, read_bufsize=EVENT_BYTES_MAX) as session,
-    ):
-        scene.say(f"The server listens on {url}; its folder goes away with it.")
+    async with own_server(environ) as server:
+        _say(console, f"The server runs on {server.url}; its folder goes away with it.")
+        console.print()
+        customer = Customer(request, has_audience=console.is_terminal)
+        face = Face(min(console.width, WIDTH_MOST), has_ansi=console.is_terminal)
+        look = Look("customer", face, is_typed=True, lang="en")
         began_s = time.monotonic()
-        job = await buy(request, Buyer(session), scene)
-        scene.show_totals(job, took_s=time.monotonic() - began_s)
+        await talk_to_server(server.operator_url, server.token, customer, look)
+        took_s = time.monotonic() - began_s
+    if customer.failure:
+        raise DemoFailed(customer.failure)
+    check, work = customer.paid_sats
+    console.print(Text("In the end", style="bold"))
+    _say(console, f"Paid:  {check + work} sat ({check} check, {work} work)")
+    _say(console, f"Took:  {took_s:.1f} s")
 
 
-async def buy(request: str, buyer: Buyer, scene: "Scene") -> Job:
-    """Order, pay what is asked for, and return the complete job. Raises DemoFailed, Refused."""
-    scene.begin("1. Order")
-    scene.say(f"POST /jobs {json.dumps({'request': request}, ensure_ascii=False)}")
-    job_id = await buyer.order(request)
-    scene.say(f"It is {job_id}; we follow its events.")
-    job = None
-    async for change in buyer.follow(job_id):
-        if job is None or change.state != job.state:  # a change may leave the state as it is
-            await _answer(change, buyer, scene)
-        job = change
-    if job is None or job.state != "complete":
-        raise DemoFailed("The server ended the events of a job that has not ended.")
-    return job
+def _say(console: Console, sentence: str) -> None:
+    console.print(Padding(Text(sentence), _MARGIN, expand=False))
 
 
-async def _answer(job: Job, buyer: Buyer, scene: "Scene") -> None:
-    """Show the state that the job is in now, and do what it asks of the customer."""
-    match job.state:
-        case "awaiting_eval_payment":
-            assert job.eval_invoice is not None
-            scene.begin(f"2. Pay for the evaluation: {job.eval_invoice.amount_sats} sat")
-            await _pay(job.eval_invoice, buyer, scene)
-        case "evaluating":
-            scene.begin("3. The agent evaluates the request")
-        case "awaiting_work_payment":
-            assert job.work_invoice is not None
-            scene.show_quote(job)
-            scene.begin(f"4. Pay for the work: {job.work_invoice.amount_sats} sat")
-            await _pay(job.work_invoice, buyer, scene)
-        case "executing":
-            scene.begin("5. The agent works")
-        case "complete":
-            scene.begin("6. The result")
-            scene.show_result(job)
-        case "rejected":
-            raise DemoFailed(f"The agent said no: {job.reason}")
-        case "failed":
-            raise DemoFailed(f"The job failed: {job.error_message}")
-        case _:
-            assert_never(job.state)
+class Customer:
+    """A person at the terminal, as a `bots.terminal.Screen`: reads what is shown, and types."""
+
+    def __init__(self, request: str, *, has_audience: bool) -> None:
+        self.failure = ""
+        self._request, self._has_audience = request, has_audience
+        self._shown = ""
+        self._changed = asyncio.Event()
+        self._paid: list[str] = []
+
+    @property
+    def paid_sats(self) -> list[int]:
+        """What was paid, in the order of the invoices."""
+        amounts = (bolt11.decode(invoice).amount or 0 for invoice in self._paid)
+        return [amount // MSAT_PER_SAT for amount in amounts]
+
+    async def lines(self) -> AsyncIterator[str]:
+        """Ask, and pay whatever invoice comes, until there is a result or a refusal."""
+        await self._sees(lambda shown: _GREETING in shown)
+        yield await self._typed(self._request)
+        while await self._is_asked_to_pay():
+            self._paid.append(self._invoices()[-1])
+            yield await self._typed("pay")
+
+    async def show(self, text: str) -> None:
+        """Show what the service says to the audience, too."""
+        _write(text)
+        self._shown += text
+        self._changed.set()
+
+    async def _is_asked_to_pay(self) -> bool:
+        """Whether an invoice came; False where the talk has come to its end."""
+        await self._sees(
+            lambda shown: (
+                len(self._invoices()) > len(self._paid)
+                or bool(_DONE.search(shown) or _REFUSAL.search(shown))
+            )
+        )
+        if refusal := _REFUSAL.search(self._shown):
+            self.failure = f"The service said: {refusal[0]}"
+        if len(self._invoices()) == len(self._paid):
+            return False
+        await asyncio.sleep(LOOK_S if self._has_audience else 0)
+        return True
+
+    def _invoices(self) -> list[str]:
+        return list(dict.fromkeys(_INVOICE.findall(self._shown)))
+
+    async def _sees(self, wanted: Callable[[str], bool]) -> None:
+        while not wanted(self._shown):
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _typed(self, line: str) -> str:
+        """Type a line for all to see; a terminal has its prompt already."""
+        if not self._has_audience:
+            _write(f"> {line}\n\n")
+            return line
+        for key in line:
+            _write(key)
+            await asyncio.sleep(KEY_S)
+        _write("\n")
+        return line
 
 
-async def _pay(invoice: Invoice, buyer: Buyer, scene: "Scene") -> None:
-    scene.show_invoice(invoice)
-    await asyncio.sleep(scene.look_s)
-    await buyer.pay(invoice)
-    scene.say("Paid, with play money.")
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What the audience sees: a terminal, or a file."""
+class Server:
+    """A server that runs."""
 
-    console: Console
-
-    @property
-    def look_s(self) -> float:
-        """How long an invoice is shown before it is paid."""
-        return LOOK_S if self.console.is_terminal else 0
-
-    def begin(self, step: str) -> None:
-        """Begin the next step."""
-        self.console.print(Text(f"\n{step}", style="bold"))
-
-    def say(self, sentence: str, style: str = "") -> None:
-        """Say a sentence, which may come from a stranger and is not interpreted."""
-        self.console.print(Padding(Text(sentence, style=style), _MARGIN, expand=False))
-
-    def show_invoice(self, invoice: Invoice) -> None:
-        """Show the QR code of an invoice, and the invoice in one line for copying."""
-        code = "\n".join(half_blocks(invoice_code(invoice.payment_request)))
-        self.console.print()
-        self.say(code, style=_BLACK_ON_WHITE)
-        self.console.print()
-        self.console.print(Text(invoice.payment_request, style="dim"), soft_wrap=True)
-
-    def show_quote(self, job: Job) -> None:
-        """Show what the evaluation found."""
-        assert job.quote is not None
-        self.say(f"Accepted: {job.reason}")
-        self.say(
-            f"The work costs {job.quote.price_sats} sat: {job.quote.input_tokens} tokens to read,"
-            f" about {job.quote.output_tokens} to write."
-        )
-
-    def show_result(self, job: Job) -> None:
-        """Show the result."""
-        self.say(f"{job.result}", style="green")
-
-    def show_totals(self, job: Job, *, took_s: float) -> None:
-        """Show what the job cost, and what is owed back."""
-        assert job.eval_invoice is not None
-        assert job.work_invoice is not None
-        evaluation, work = job.eval_invoice.amount_sats, job.work_invoice.amount_sats
-        owed_msat = sum(refund.amount_msat + refund.fee_msat for refund in job.refunds)
-        self.begin("Totals")
-        self.say(f"Paid:      {evaluation + work} sat ({evaluation} evaluation, {work} work)")
-        self.say(f"Owed back: {owed_msat // 1000} sat")
-        self.say(f"Took:      {took_s:.1f} s")
+    url: str
+    operator_url: str
+    token: str
 
 
 @asynccontextmanager
-async def own_server(environ: Mapping[str, str]) -> AsyncIterator[str]:
-    """Run a development server while the block runs, and yield its address. Raises DemoFailed."""
+async def own_server(environ: Mapping[str, str]) -> AsyncIterator[Server]:
+    """Run a development server while the block runs. Raises DemoFailed."""
     settings = {name: value for name, value in environ.items() if not name.startswith("BOLTWORK_")}
     with tempfile.TemporaryDirectory(prefix="boltwork-demo-") as folder:
         log = Path(folder) / "log"
@@ -211,22 +212,24 @@ async def own_server(environ: Mapping[str, str]) -> AsyncIterator[str]:
                 stderr=log_file,
             )
         try:
-            yield await _address(process)
-        except aiohttp.ClientError as fault:
+            hello = await _hello(process)
+            token = (Path(folder) / "data" / "operator-token").read_text().strip()
+            yield Server(hello["url"], hello["operatorUrl"], token)
+        except (aiohttp.ClientError, NoServer, ServerLeft) as fault:
             last = "".join(log.read_text().splitlines(keepends=True)[-_LOG_LINES:])
             raise DemoFailed(f"The server does not answer ({fault}). Its log:\n{last}") from fault
         finally:
             await _stop(process)
 
 
-async def _address(process: asyncio.subprocess.Process) -> str:
-    """Where the server says that it listens."""
+async def _hello(process: asyncio.subprocess.Process) -> dict[str, str]:
+    """What the server says when its doors are open."""
     assert process.stdout is not None
     line = await process.stdout.readline()
-    hello = json.loads(line) if line else {}
+    hello: dict[str, str] = json.loads(line) if line else {}
     if "url" not in hello:
         raise DemoFailed(f"The server did not start: {line.decode().strip()}")
-    return str(hello["url"])
+    return hello
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

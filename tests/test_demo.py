@@ -48,14 +48,15 @@ def is_answering(shown: str) -> bool:
     return True
 
 
-def test_the_demo_plays_a_job_to_its_result_and_leaves_nothing(tmp_path):
+def test_the_demo_plays_a_talk_to_its_result_and_leaves_nothing(tmp_path):
     done = play(tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "play money" in done.stdout
     assert done.stdout.count("\nlnbcrt") == 2
-    assert "Paid:      32 sat (21 evaluation, 11 work)" in done.stdout
-    assert "   Adam, Mia, Zoe\n" in done.stdout
+    assert done.stdout.count("\n> pay\n") == 2
+    assert "\nAdam, Mia, Zoe\n" in done.stdout
+    assert "Paid:  32 sat (21 check, 11 work)" in done.stdout
     assert done.stderr == ""
     assert "\x1b" not in done.stdout
     assert list(tmp_path.iterdir()) == []
@@ -66,15 +67,16 @@ def test_a_request_that_is_rejected_has_no_result_and_says_why(tmp_path):
     done = play(tmp_path, "Write a poem")
 
     assert done.returncode == 1
-    assert "The demo failed. The agent said no: It cannot invent a text." in done.stdout
+    assert "The demo failed. The service said: I cannot do #" in done.stdout
+    assert "It cannot invent a text." in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_request_that_is_refused_has_no_result_and_says_why(tmp_path):
+def test_nothing_has_no_result_and_says_why(tmp_path):
     done = play(tmp_path, "")
 
     assert done.returncode == 1
-    assert "400 Invalid request" in done.stdout
+    assert "The demo failed. There is nothing to ask for." in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -120,3 +122,13 @@ def test_in_a_terminal_the_code_is_black_on_white(watched):
 
     white_on_black = b"\x1b[38;5;231;48;5;16m"  # what is drawn is light
     assert white_on_black + "█".encode() * 20 in shown
+
+
+def test_in_a_terminal_the_audience_sees_what_is_typed(watched):
+    _, terminal = watched
+    shown = b""
+
+    while b"lnbcrt" not in shown:
+        shown += os.read(terminal, 65_536)
+
+    assert b"> Sort these names: Zoe, Adam, Mia." in shown

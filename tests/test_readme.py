@@ -25,7 +25,8 @@ PAPERS = sorted(
 # What differs from one demo to the next; a code of 31 lines is as good as another one.
 VARIES = {
     r"http://127\.0\.0\.1:\d+": "URL",
-    r"job_[0-9A-Z]{26}": "JOB",
+    r"#[0-9A-HJKMNP-TV-Z]{4}\b": "#CODE",
+    r"\d{4}-\d\d-\d\d, \d\d:\d\d UTC": "TIME",
     r"lnbcrt[0-9a-z]+": "INVOICE",
     r"(?: *[█▀▄][█▀▄ ]*\n){31}": "CODE\n",
     r"Took: +\d+\.\d s": "TOOK",
