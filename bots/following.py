@@ -28,8 +28,11 @@ class Following:
     async def paid(self, scene: Scene, bill: PersonBill, amount: Msat) -> Reply | None:
         """An invoice that was shown for a request is paid: the money is on the balance."""
         request = await self.counter.desk.request(scene.session_id, bill.ref)
-        if request is None:
-            return Reply((), (PaidBill(bill.payment_hash),))
+        if request is None:  # it was deleted; its money is on the balance all the same
+            paid = scene.note(
+                "card.paid_chat", amount=scene.voice.has(amount), balance=scene.balance
+            )
+            return Reply((paid,), (PaidBill(bill.payment_hash),))
         at = self._at(scene, request)
         was_paid = (PaidBill(bill.payment_hash),)
         if bill.kind == "price":

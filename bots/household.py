@@ -9,7 +9,7 @@ from bots.scene import Scene, Shop, Voice
 from bots.words import sats_in
 from core.books.talks import Prompt
 from core.desk.people_desk import PeopleDesk
-from core.desk.people_reply import Ask, ForgetTalk, ForgetTexts, Reply, SetLimit, Speak
+from core.desk.people_reply import Ask, ForgetRequests, ForgetTalk, Reply, SetLimit, Speak
 from core.desk.session_desk import MintedToken
 from core.values.mail import Button, Letter, Note, Row
 from core.values.texts import Catalogue
@@ -119,7 +119,7 @@ class Household:
 
     def delete(self, scene: Scene) -> Reply:
         """Somebody said yes to that."""
-        return Reply((scene.note("del.done"),), (ForgetTalk(), ForgetTexts()))
+        return Reply((scene.note("del.done"),), (ForgetTalk(), ForgetRequests()))
 
     async def history(
         self, scene: Scene, page: int, *, letter: Callable[[Note, str], Letter]

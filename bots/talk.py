@@ -20,7 +20,7 @@ from bots.words import command_in, has_words, is_destination, is_greeting, says_
 from core.books.inbox import Event, Mail
 from core.books.talks import Prompt
 from core.desk.people_desk import PeopleDesk
-from core.desk.people_reply import Ask, Reply
+from core.desk.people_reply import Answered, Ask, Reply
 from core.values.errors import Paused, QueueFull, RateLimited, ShuttingDown
 from core.values.mail import (
     Button,
@@ -185,7 +185,10 @@ class Conversation:
             return self.commands.household.hello(scene)
         if inbound is not None and await self._is_about_a_price(inbound):
             return Reply((scene.note("price.no_haggling"),))
-        return await self.asking.ask(scene, text)
+        prompt = scene.view.prompt
+        is_unanswered = prompt is not None and prompt.kind == "withdraw"
+        closed = (Answered(scene.place.peer),) if is_unanswered else ()
+        return await self.asking.ask(scene, text, *closed)
 
     async def _is_about_a_price(self, inbound: Inbound) -> bool:
         if inbound.reply_to is None:

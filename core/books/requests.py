@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
+from core.books import job_rows, jobs
 from core.books.people import place_of
 from core.store.port import Row, Tx
 from core.values.mail import Peer
@@ -195,11 +196,16 @@ async def waited_out(tx: Tx, *, before_ms: int, limit: int) -> list[Request]:
     return [_request(row) for row in rows]
 
 
-async def forget_texts(tx: Tx, session_id: str) -> None:
-    """Forget what a person asked for; codes and states stay."""
-    await tx.run(
-        "UPDATE requests SET text = '' WHERE session_id = :session_id", session_id=session_id
+async def forget(tx: Tx, session_id: str) -> None:
+    """Forget what a person asked for and got; ids, amounts and debts stay in the books of jobs."""
+    rows = await tx.all(
+        "DELETE FROM requests WHERE session_id = :session_id RETURNING job_id",
+        session_id=session_id,
     )
+    for row in rows:
+        if row["job_id"] is not None:
+            await job_rows.forget_texts(tx, row["job_id"])
+            await jobs.forget_versions(tx, row["job_id"])
 
 
 async def add_bill(tx: Tx, bill: PersonBill) -> None:

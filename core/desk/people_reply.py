@@ -156,8 +156,8 @@ class ForgetTalk:
 
 
 @dataclass(frozen=True, slots=True)
-class ForgetTexts:
-    """What was asked for is forgotten, too."""
+class ForgetRequests:
+    """What was asked for, and what came of it, is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ PersonEffect = (
     | Answered
     | Say
     | ForgetTalk
-    | ForgetTexts
+    | ForgetRequests
 )
 OperatorEffect = Block | Give | CloseOn | StayOpen
 Effect = RequestEffect | PersonEffect | OperatorEffect
@@ -285,8 +285,8 @@ async def _write_of_person(  # noqa: C901 - one line for each case
             await talks.say(tx, session_id, turn, now_ms)
         case ForgetTalk():
             await talks.forget(tx, session_id)
-        case ForgetTexts():
-            await requests.forget_texts(tx, session_id)
+        case ForgetRequests():
+            await requests.forget(tx, session_id)
         case _:
             assert_never(effect)
 
