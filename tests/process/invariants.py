@@ -127,7 +127,7 @@ async def _faults_of(tx: Tx, job: Row, outside: Outside) -> list[str]:
         job_id=job["job_id"],
     ):
         paid[row["purpose"]] += outside.received.get(row["payment_hash"], 0)
-    tickets = _TICKET.findall(job["request"])
+    tickets = _TICKET.findall(job["request"] or "")  # a job that was made again has none
     evaluations = sum(outside.evaluations[ticket] for ticket in tickets)
     works = sum(outside.works[ticket] for ticket in tickets)
     earned, owed, paid_back = await _sums(tx, job["job_id"])
