@@ -35,6 +35,9 @@ from core.version import VERSION
 if TYPE_CHECKING:
     import asyncio
 
+    from api.hooks import TelegramHook
+    from bots.office import Office
+    from core.app import Core
     from core.config import Config
     from core.logs import LastErrors
 
@@ -274,7 +277,8 @@ async def _serve(config: "Config", printer: Printer, errors: "LastErrors") -> No
     import gc
 
     from api.app import serve_api
-    from bots.app import serve_bots
+    from api.info import Bot
+    from bots.app import names_of, serve_bots
     from bots.terminal_visit import Reception
     from core.app import open_core
 
@@ -283,7 +287,13 @@ async def _serve(config: "Config", printer: Printer, errors: "LastErrors") -> No
     async with (
         open_core(config) as core,
         serve_bots(core, config, last_errors=errors.lines) as office,
-        serve_api(core, config, visit=Reception(core, office).visit) as doors,
+        serve_api(
+            core,
+            config,
+            bots=lambda: [Bot(network=network, name=name) for network, name in names_of(office)],
+            visit=Reception(core, office).visit,
+            telegram=_telegram_hook(config, core, office),
+        ) as doors,
     ):
         # What the start has made stays; each look through it stopped all requests for 50 ms.
         gc.freeze()
@@ -293,6 +303,17 @@ async def _serve(config: "Config", printer: Printer, errors: "LastErrors") -> No
         began_s = time.monotonic()
         await core.drain(grace_s)
         doors.grace_s = max(0, grace_s - (time.monotonic() - began_s))
+
+
+def _telegram_hook(config: "Config", core: "Core", office: "Office") -> "TelegramHook | None":
+    """The door through which Telegram brings updates, where the settings ask for it."""
+    from api.hooks import TelegramHook
+    from bots.app import update_door
+
+    if not config.telegram.token or config.telegram.mode != "webhook":
+        return None
+    secrets = core.telegram_secrets
+    return TelegramHook(secrets.path, secrets.header, update_door(office))
 
 
 def _announce(config: "Config", printer: Printer, *, port: int, operator_port: int) -> None:

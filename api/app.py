@@ -9,7 +9,8 @@ import orjson
 from aiohttp import web
 
 from api.edge import Edge
-from api.info import Bot, info_of
+from api.hooks import TelegramHook, TelegramHookRoutes
+from api.info import Bots, info_of, no_bots
 from api.jobs import JobRoutes
 from api.lnurl import LnurlRoutes
 from api.metrics import Metrics
@@ -54,15 +55,22 @@ class Doors:
 
 @asynccontextmanager
 async def serve_api(
-    core: Core, config: Config, *, bots: Sequence[Bot] = (), visit: Visit | None = None
+    core: Core,
+    config: Config,
+    *,
+    bots: Bots = no_bots,
+    visit: Visit | None = None,
+    telegram: TelegramHook | None = None,
 ) -> AsyncIterator[Doors]:
-    """Serve customers and the operator while the block runs; `visit` talks to a terminal.
+    """Serve customers and the operator while the block runs.
+
+    `visit` talks to a terminal, `telegram` takes what Telegram brings.
 
     Raises CannotListen.
     """
     stopping = asyncio.Event()
     metrics = Metrics(core)
-    routes = public_routes(core, config, bots=bots, stopping=stopping)
+    routes = public_routes(core, config, bots=bots, telegram=telegram, stopping=stopping)
     public = await listen(public_app(core, config, routes, metrics), config.server.listen)
     try:
         operator = await listen(operator_app(core, config, metrics, visit), config.operator.listen)
@@ -79,11 +87,16 @@ async def serve_api(
 
 
 def public_routes(
-    core: Core, config: Config, *, bots: Sequence[Bot], stopping: asyncio.Event
+    core: Core,
+    config: Config,
+    *,
+    bots: Bots,
+    telegram: TelegramHook | None,
+    stopping: asyncio.Event,
 ) -> list[AnyRoute]:
     """Everything that this server answers to customers."""
     desk, public_url = core.desk, config.server.public_url
-    info = info_of(config, list(bots))
+    info = info_of(config, [])
     jobs = JobRoutes(
         desk=desk.jobs,
         payouts=desk.payouts,
@@ -102,8 +115,8 @@ def public_routes(
             body_bytes_max=config.limits.v1_body_bytes,
             opened_at_s=desk.clock.now_ms() // 1000,
         ).table(),
-        *PageRoutes.of(info, url=public_url or f"http://{config.server.listen}").table(),
-        *PayRoutes.of(desk.pay_pages, info, stopping=stopping).table(),
+        *PageRoutes.of(info, bots=bots, url=public_url or f"http://{config.server.listen}").table(),
+        *PayRoutes.of(desk.pay_pages, info, bots=bots, stopping=stopping).table(),
         *HealthRoutes(desk).table(),
     ]
     if config.demo.enabled:
@@ -113,6 +126,8 @@ def public_routes(
             routes += StubRoutes(stub).table()
         case _:
             routes += HookRoutes(desk, core.webhook_secret).table()
+    if telegram is not None:
+        routes += TelegramHookRoutes(telegram).table()
     return [*routes, openapi_route(_document([*routes, openapi_route(b"")], public_url))]
 
 

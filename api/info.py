@@ -1,5 +1,6 @@
 """What is for sale, as JSON at /info and as the numbers on the front page."""
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -63,6 +64,14 @@ class Bot(Outgoing):
 
     network: Literal["telegram", "nostr"]
     name: str
+
+
+Bots = Callable[[], Sequence[Bot]]  # those whose names are known by now
+
+
+def no_bots() -> Sequence[Bot]:
+    """Nowhere."""
+    return ()
 
 
 class Info(Outgoing):

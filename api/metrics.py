@@ -5,6 +5,7 @@ stranger chooses is never a label.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Final, get_args
 
 from aiohttp import web
@@ -14,7 +15,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from api.edge import route_of
 from core.app import Core
-from core.books import job_rows
+from core.books import job_rows, outbox
+from core.books.outbox import Backlog
 from core.loops.intake import Reason
 from core.values.errors import DatabaseUnavailable
 from core.values.states import STATES
@@ -63,6 +65,18 @@ class Metrics:
             "What the wallet was last seen to hold.",
             registry=self._registry,
         )
+        self._waiting = Gauge(
+            "boltwork_outbox_messages",
+            "Messages that wait to be sent.",
+            ["channel"],
+            registry=self._registry,
+        )
+        self._oldest = Gauge(
+            "boltwork_outbox_oldest_seconds",
+            "How long the oldest message has waited.",
+            ["channel"],
+            registry=self._registry,
+        )
         self._faults = Gauge(
             "boltwork_faults",
             "Faults that the last audit, or the last comparison with the wallet, has found.",
@@ -91,14 +105,27 @@ class Metrics:
         self._show_money()
         try:
             counts = await self._desk.store.read(job_rows.count_by_state)
+            backlogs = await self._desk.store.read(outbox.backlogs)
         except DatabaseUnavailable:
-            self._jobs.clear()  # no number is better than an old one
+            for gauge in (self._jobs, self._waiting, self._oldest):
+                gauge.clear()  # no number is better than an old one
         else:
+            self._show_outbox(backlogs)
             for state in STATES:
                 self._jobs.labels(state).set(counts.get(state, 0))
         return web.Response(
             body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
+
+    def _show_outbox(self, backlogs: Sequence[Backlog]) -> None:
+        waiting = {backlog.channel: backlog for backlog in backlogs}
+        now_ms = self._desk.clock.now_ms()
+        self._waiting.clear()
+        self._oldest.clear()
+        for channel in {*self._desk.health.doors, *waiting}:
+            backlog = waiting.get(channel, Backlog(channel, 0, now_ms))
+            self._waiting.labels(channel).set(backlog.letters)
+            self._oldest.labels(channel).set((now_ms - backlog.oldest_ms) / 1000)
 
     def _show_money(self) -> None:
         reasons = self._desk.gate.intake.reasons

@@ -32,6 +32,7 @@ _HEADER_SCHEMAS: Final[Mapping[str, Document]] = {
     "Idempotency-Key": _KEY_SCHEMA,
     "Accept-Language": {"type": "string"},
     "Last-Event-ID": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+    "X-Telegram-Bot-Api-Secret-Token": {"type": "string"},
 }
 _KEY_HELP: Final = (
     "The same request again under the same key is answered with the first answer for 24 hours. "

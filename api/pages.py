@@ -4,8 +4,9 @@ Every page works without scripts but the documentation, whose scripts are our ow
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
@@ -13,7 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from api.info import Info
+from api.info import Bot, Bots, Info
 from api.problems import KINDS
 from api.route import HTML, JSON, AnyRoute, Call, Handler, Reply, Route, answer
 from core.desk.answers import Answer
@@ -37,19 +38,21 @@ _TAG: Final = "Pages"
 
 @dataclass(frozen=True, slots=True)
 class PageRoutes:
-    """The pages, each made once."""
+    """The pages, each made once; the first one anew when a bot's name becomes known."""
 
     info: Info
-    home_html: str
+    bots: Bots
+    home_html: Callable[[tuple[Bot, ...]], str]
     docs_html: str
     errors_html: str
 
     @classmethod
-    def of(cls, info: Info, *, url: str) -> "PageRoutes":
+    def of(cls, info: Info, *, bots: Bots, url: str) -> "PageRoutes":
         """The pages about this offer; `url` is where customers reach the server."""
         return cls(
             info,
-            _page("Boltwork", _home(info, url)),
+            bots,
+            cache(lambda known: _page("Boltwork", _home(info, known, url))),
             (_STATIC / "docs.html").read_text(),
             _page("Boltwork: errors", _errors()),
         )
@@ -72,7 +75,7 @@ class PageRoutes:
 
     async def home(self, _call: Call[None, None]) -> Answer:
         """Show what is for sale."""
-        return _html(self.home_html, _PAGE_POLICY)
+        return _html(self.home_html(tuple(self.bots())), _PAGE_POLICY)
 
     async def docs(self, _call: Call[None, None]) -> Answer:
         """Show the specification."""
@@ -84,7 +87,7 @@ class PageRoutes:
 
     async def offer(self, _call: Call[None, None]) -> Answer:
         """Tell programs what is for sale."""
-        return answer(self.info)
+        return answer(self.info.model_copy(update={"bots": list(self.bots())}))
 
 
 def openapi_route(document: bytes) -> AnyRoute:
@@ -134,7 +137,7 @@ def _page(title: str, content: str) -> str:
     return page.substitute(title=title, style=(_STATIC / "page.css").read_text(), content=content)
 
 
-def _home(info: Info, url: str) -> str:
+def _home(info: Info, bots: tuple[Bot, ...], url: str) -> str:
     prices, policies = info.prices, info.policies
     return Template((_STATIC / "home.html").read_text()).substitute(
         play_money=_PLAY_MONEY if info.is_play_money else "",
@@ -152,18 +155,18 @@ def _home(info: Info, url: str) -> str:
         invoice_expiry=_duration(policies.invoice_expiry_s),
         deadline=_duration(policies.deadline_s),
         demo=_DEMO.substitute(per_hour=info.demo.per_hour) if info.demo.enabled else "",
-        bots=_bots(info),
+        bots=_bots(bots),
         url=escape(url),
         version=info.version,
         contact=f" &middot; Operator: {escape(info.contact)}" if info.contact else "",
     )
 
 
-def _bots(info: Info) -> str:
-    if not info.bots:
+def _bots(bots: tuple[Bot, ...]) -> str:
+    if not bots:
         return ""
     rows = "".join(
-        f"<li>{bot.network.capitalize()}: <code>{escape(bot.name)}</code></li>" for bot in info.bots
+        f"<li>{bot.network.capitalize()}: <code>{escape(bot.name)}</code></li>" for bot in bots
     )
     return f"<h2>In a chat</h2><ul>{rows}</ul>"
 

@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, Final
 
 from aiohttp import hdrs
 from pydantic import Field
 
-from api.info import Info
+from api.info import Bots, Info
 from api.models import Incoming, Outgoing, WaitSeconds
 from api.patience import unless_stopped
-from api.pay_page import PayPage
+from api.pay_page import PayPage, line_of
 from api.route import HTML, AnyRoute, Call, Reply, Route, answer
 from core.books.invoices import Status
 from core.desk.answers import Answer
@@ -46,13 +46,14 @@ class PayRoutes:
 
     desk: PayDesk
     page: PayPage
+    bots: Bots
     stopping: asyncio.Event
 
     @classmethod
-    def of(cls, desk: PayDesk, info: Info, *, stopping: asyncio.Event) -> "PayRoutes":
+    def of(cls, desk: PayDesk, info: Info, *, bots: Bots, stopping: asyncio.Event) -> "PayRoutes":
         """The routes that show the invoices of this desk."""
         words = read(files("api") / "texts", LANGUAGES)
-        return cls(desk, PayPage.of(words, info), stopping)
+        return cls(desk, PayPage.of(words, info), bots, stopping)
 
     def table(self) -> list[AnyRoute]:
         """The page, and how it learns of a payment."""
@@ -85,11 +86,12 @@ class PayRoutes:
     async def show(self, call: Call[None, None]) -> Answer:
         """Show an invoice."""
         lang = language_of(call.request.headers.get(hdrs.ACCEPT_LANGUAGE, ""), LANGUAGES)
+        page = replace(self.page, bots=line_of(self.bots()))
         try:
             invoice = await self.desk.invoice(_token(call))
         except NotFound:
-            return self._html(self.page.unknown(lang), lang, status=404)
-        shown = self.page.show(invoice, lang, now_ms=self.desk.clock.now_ms())
+            return self._html(page.unknown(lang), lang, status=404)
+        shown = page.show(invoice, lang, now_ms=self.desk.clock.now_ms())
         return self._html(shown, lang, status=200)
 
     async def tell(self, call: Call[None, PayWait]) -> Answer:

@@ -7,7 +7,7 @@ Without scripts it shows the same and comes again every few seconds.
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -43,7 +43,7 @@ class PayPage:
         return cls(
             words=words,
             name=escape(info.name),
-            bots=" &middot; ".join(_bot(bot) for bot in info.bots),
+            bots=line_of(info.bots),
             is_play_money=info.is_play_money,
             frame=Template((_STATIC / "pay.html").read_text()),
             invoice=Template((_STATIC / "pay-invoice.html").read_text()),
@@ -136,6 +136,11 @@ def _qr(payment_request: str) -> str:
     code = invoice_code(payment_request)
     # Dark on white in every colour scheme: many wallets read no inverted codes.
     return code.svg_inline(border=QUIET_ZONE, omitsize=True, svgclass=None, lineclass=None)
+
+
+def line_of(bots: Sequence[Bot]) -> str:
+    """Where the same service is found in a chat, for the foot of the page."""
+    return " &middot; ".join(_bot(bot) for bot in bots)
 
 
 def _bot(bot: Bot) -> str:

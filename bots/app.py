@@ -1,10 +1,10 @@
 """The chat doors of a core: which channels are switched on, and what they say of the service."""
 
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bots import catalogue
 from bots.alarms import Alarms
@@ -23,6 +23,7 @@ from core.values.texts import Catalogue
 
 if TYPE_CHECKING:
     from bots.nostr import NostrChannel
+    from bots.telegram_channel import TelegramChannel
 
 NAME = "Boltwork"
 
@@ -44,7 +45,9 @@ async def serve_bots(
         channels: list[Channel[Any]] = []
         connected: dict[str, Callable[[], bool]] = {}
         if config.telegram.token.get_secret_value():
-            channels.append(telegram_channel(core, config, texts))
+            telegram = telegram_channel(core, config, texts)
+            channels.append(telegram)
+            telegram.start_learning()
         if config.nostr.secret_key.get_secret_value():
             names = SystemNames()
             stack.callback(names.close)
@@ -81,6 +84,31 @@ async def serve_bots(
             is_connected = connected.get(channel.name, _always)
             core.desk.health.doors[channel.name] = partial(office.is_well, channel, is_connected)
         yield office
+
+
+def names_of(office: Office) -> list[tuple[Literal["telegram", "nostr"], str]]:
+    """Where people find the bots, as far as that is known by now."""
+    names: list[tuple[Literal["telegram", "nostr"], str]] = []
+    for channel in office.channels:
+        if channel.name == "nostr":
+            from bots.pynostr_keys import npub  # noqa: PLC0415  # only where it is used
+
+            names.append(("nostr", npub(channel.realm)))
+        elif channel.address:
+            names.append(("telegram", f"@{channel.address.rpartition('/')[2]}"))
+    return names
+
+
+def update_door(office: Office) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+    """What takes in the updates that Telegram brings. It raises Unavailable."""
+    from bots.telegram_channel import TelegramChannel  # noqa: PLC0415  # only where it is used
+
+    (telegram,) = (one for one in office.channels if isinstance(one, TelegramChannel))
+
+    async def take(update: Mapping[str, Any]) -> None:
+        await telegram.take_update(dict(update), office)
+
+    return take
 
 
 def operators_of(config: Config) -> list[Peer]:
@@ -136,7 +164,7 @@ def shop_of(config: Config) -> Shop:
     )
 
 
-def telegram_channel(core: Core, config: Config, texts: Catalogue) -> Channel[Any]:
+def telegram_channel(core: Core, config: Config, texts: Catalogue) -> "TelegramChannel":
     """The Telegram bot; its library is imported only where it is used."""
     from bots.telegram import BotApi, Profile, Webhook  # noqa: PLC0415
     from bots.telegram_channel import TelegramChannel  # noqa: PLC0415

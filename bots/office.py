@@ -57,6 +57,7 @@ class Office:
     catalogue: Catalogue
     stage: Stage
     alarms: Alarms
+    channels: Sequence[Channel[Any]]
     is_down: set[str] = field(default_factory=set)  # channels that are ours to serve and are not
     _visitors: set[str] = field(default_factory=set)  # realms that `receive` serves
 
@@ -164,7 +165,9 @@ async def open_office(
 ) -> AsyncIterator[Office]:
     """Serve these channels while the block runs."""
     stage = Stage(desk.jobs, desk.clock)
-    office = Office(desk, catalogue, stage, alarms, {channel.name for channel in channels})
+    office = Office(
+        desk, catalogue, stage, alarms, channels, {channel.name for channel in channels}
+    )
     private_url = partial(_private_url, channels)
     conversation = conversation_of(
         desk,

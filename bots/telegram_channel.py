@@ -43,12 +43,13 @@ from bots.telegram_out import (
 from bots.telegram_presses import Seals
 from bots.telegram_preview import Previews
 from core.values.clock import Clock
-from core.values.errors import DatabaseUnavailable
+from core.values.errors import DatabaseUnavailable, Unavailable
 from core.values.mail import File, Letter, Link, Peer
 
 JUDGE_S: Final = 1.0  # of the two seconds in which a press has to be answered
 DECLINES: Final = frozenset({"no", "cancel", "drop"})  # their card changes in silence
 PAUSE_MAX_S: Final = 30.0
+LEARN_AGAIN_S: Final = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +80,7 @@ class TelegramChannel:
         self._profiles, self._webhook = profiles, webhook
         self._previews = Previews(api, clock)
         self._answers: set[asyncio.Task[None]] = set()
+        self._hellos = asyncio.Lock()
         self._me = Me("", "")
         self.realm = ""  # the bot's own id
 
@@ -90,8 +92,8 @@ class TelegramChannel:
     async def open(self) -> None:
         """Learn who we are, say how updates come, publish commands and descriptions."""
         try:
-            self._me = await self._api.hello()
-            self.realm = self._me.bot_id
+            async with self._hellos:
+                await self._say_hello()
             if self._webhook is None:
                 await self._api.use_polling()
             else:
@@ -101,6 +103,30 @@ class TelegramChannel:
             raise TryAgain(str(failure)) from None
         for language, profile in self._profiles.items():
             await self._publish(profile, language)
+
+    async def learn(self) -> None:
+        """Learn who we are, if we do not know; another process may be serving. Raises Failed."""
+        async with self._hellos:
+            if not self.realm:
+                await self._say_hello()
+
+    def start_learning(self) -> None:
+        """Learn who we are, however long that takes: the name is shown to people elsewhere."""
+        self._start(self._keep_learning())
+
+    async def _say_hello(self) -> None:
+        self._me = await self._api.hello()
+        self.realm = self._me.bot_id
+
+    async def _keep_learning(self) -> None:
+        while True:
+            try:
+                await self.learn()
+            except Failed as failure:
+                log.info("telegram does not say who we are", reason=str(failure))
+                await self._clock.sleep(LEARN_AGAIN_S)
+            else:
+                return
 
     async def _publish(self, profile: Profile, language: str) -> None:
         """Menus are a convenience: what Telegram refuses now is published at the next start."""
@@ -128,8 +154,12 @@ class TelegramChannel:
     async def take_update(self, update: Json, office: Office) -> None:
         """Take in what a webhook brought; committed when this returns.
 
-        Raises DatabaseUnavailable: then Telegram has to bring it again.
+        Raises Unavailable: then Telegram has to bring it again.
         """
+        try:
+            await self.learn()
+        except Failed as failure:
+            raise Unavailable(str(failure)) from None
         await self._take([update], office)
 
     async def _poll(self, offset: int | None, office: Office) -> int | None:

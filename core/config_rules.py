@@ -66,10 +66,11 @@ def _least_is_not_above_most(config: Config) -> Iterator[Clash]:
 
 
 def _bots_can_be_reached(config: Config) -> Iterator[Clash]:
-    if config.telegram.token and config.telegram.mode == "webhook" and not config.server.public_url:
+    is_brought = bool(config.telegram.token) and config.telegram.mode == "webhook"
+    if is_brought and not config.server.public_url.startswith("https://"):
         yield Clash(
             ("server.public_url", "telegram.mode", "telegram.token"),
-            'is needed for telegram.mode = "webhook": the address at which Telegram reaches us',
+            'must be an https address for telegram.mode = "webhook": there Telegram reaches us',
         )
     if config.nostr.secret_key and not config.nostr.relays:
         yield Clash(

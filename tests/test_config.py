@@ -328,6 +328,14 @@ def test_lnbits_may_be_public_and_in_production():
             {"BOLTWORK_TELEGRAM__TOKEN": "1:x", "BOLTWORK_TELEGRAM__MODE": "webhook"},
             "server.public_url",
         ),
+        (
+            {
+                "BOLTWORK_TELEGRAM__TOKEN": "1:x",
+                "BOLTWORK_TELEGRAM__MODE": "webhook",
+                "BOLTWORK_SERVER__PUBLIC_URL": "http://shop.example.org",
+            },
+            "server.public_url",
+        ),
         ({"BOLTWORK_NOSTR__SECRET_KEY": "ab" * 32}, "nostr.relays"),
         ({"BOLTWORK_OPERATOR__LISTEN": "127.0.0.1:8402"}, "operator.listen"),
     ],
