@@ -67,8 +67,10 @@ class Player:
     _was_killed: bool = False
 
     async def play(self, channel: str = "telegram") -> None:
-        """The whole story. Raises WrongLine."""
+        """The whole story, by whoever has a seat, else on Telegram. Raises WrongLine."""
         for person in self.story.persons:
+            if person.name in self.seats:
+                continue
             assert channel == "telegram", f"nobody sits at {channel} yet"
             seated = self.stage.telegram.person(person.name, lang=person.lang)
             self.seats[person.name] = TelegramSeat(self.stage.telegram, seated)
