@@ -311,7 +311,8 @@ async def _params_of(request: web.Request) -> Params:
     elif request.can_read_body:
         for name, value in (await request.post()).items():
             if isinstance(value, web.FileField):
-                files[name] = (value.filename, value.file.read())
+                with value.file:
+                    files[name] = (value.filename, value.file.read())
             else:
                 values[name] = value
     return Params(values, files)

@@ -55,7 +55,9 @@ class Seen:
 def scan(photo: bytes) -> list[str]:
     """The invoices in the codes of a picture."""
     picture = Image.open(io.BytesIO(photo)).convert("L")
-    codes = [code.text for code in zxingcpp.read_barcodes(picture)]
+    # Only what wallets look for: the squares of a QR code hold bar codes of other kinds by chance.
+    found = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode)
+    codes = [code.text for code in found]
     return [code.lower().removeprefix("lightning:") for code in codes]
 
 
