@@ -12,6 +12,7 @@ from api.edge import Edge
 from api.hooks import TelegramHook, TelegramHookRoutes
 from api.info import Bots, info_of, no_bots
 from api.jobs import JobRoutes
+from api.links import LinkRoutes
 from api.lnurl import LnurlRoutes
 from api.metrics import Metrics
 from api.openapi import describe
@@ -108,6 +109,7 @@ def public_routes(
     routes = [
         *jobs.table(),
         *SessionRoutes(desk).table(),
+        *LinkRoutes(desk.links).table(),
         *PayoutRoutes(desk).table(),
         *LnurlRoutes(desk.payouts).table(),
         *V1Routes(

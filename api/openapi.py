@@ -20,6 +20,7 @@ _PATH_SCHEMAS: Final[Mapping[str, Document]] = {
     "sessionId": {"type": "string", "pattern": f"^(ses_{_CROCKFORD}|me)$"},
     "refundId": {"type": "string", "pattern": f"^rfd_{_CROCKFORD}$"},
     "tokenId": {"type": "string", "pattern": f"^tok_{_CROCKFORD}$"},
+    "linkId": {"type": "string", "pattern": f"^lnk_{_CROCKFORD}$"},
     "paymentHash": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "secret": {"type": "string"},
     "payToken": {"type": "string", "pattern": "^[A-Za-z0-9_-]{64}$"},

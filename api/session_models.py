@@ -23,6 +23,7 @@ from core.values.money import SATS_MAX
 SessionId = Annotated[str, Field(pattern="^ses_[0-9A-HJKMNP-TV-Z]{26}$")]
 TokenId = Annotated[str, Field(pattern="^tok_[0-9A-HJKMNP-TV-Z]{26}$")]
 EntryId = Annotated[str, Field(pattern="^ent_[0-9A-HJKMNP-TV-Z]{26}$")]
+LinkId = Annotated[str, Field(pattern="^lnk_[0-9A-HJKMNP-TV-Z]{26}$")]
 Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(plain_integer)]
 Cursor = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,200}$")]
 ModelName = Annotated[str, Field(pattern=r"^[!-+\--~]{1,200}$")]  # a comma separates them
@@ -179,6 +180,35 @@ class TokenPage(Outgoing):
 
     items: list[TokenInfo]
     next_cursor: str | None
+
+
+class LinkMade(Outgoing):
+    """A code that joins another balance to this one; shown this once."""
+
+    link_id: LinkId
+    code: str = Field(examples=["K7QF-2M9P"])
+    expires_at: Moment
+
+
+class LinkCode(Incoming):
+    """A code that was made elsewhere; giving it is this side's yes."""
+
+    code: Annotated[str, Field(min_length=1, max_length=40)] = Field(examples=["K7QF-2M9P"])
+
+
+class LinkTaken(Outgoing):
+    """The code was right; the other side is asked."""
+
+    link_id: LinkId
+
+
+class Link(Outgoing):
+    """A link as one side sees it. `other` is a session's id, or people by their channel and id."""
+
+    link_id: LinkId
+    state: Literal["open", "taken", "joined", "expired"]
+    other: str | None
+    other_balance_msat: Msat | None
 
 
 class Revoked(Outgoing):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bots.asking import Asking
 from bots.chatting import Chatting
 from bots.household import Household
+from bots.linking import Linking
 from bots.operator import Operator
 from bots.presses import Presses
 from bots.purse import Purse
@@ -23,6 +24,7 @@ class Commands:
     purse: Purse
     chatting: Chatting
     household: Household
+    linking: Linking
     presses: Presses
     operator: Operator
 
@@ -55,7 +57,7 @@ class Commands:
             case _:
                 return await self._plain(scene, command)
 
-    async def _plain(self, scene: Scene, command: Command) -> Reply:
+    async def _plain(self, scene: Scene, command: Command) -> Reply | None:
         match command.name:
             case "help":
                 return self.household.help(scene)
@@ -73,6 +75,10 @@ class Commands:
                 return self.household.privacy(scene)
             case "delete":
                 return self.household.ask_to_delete(scene)
+            case "link":
+                return await self.linking.link(scene, command.arg)
+            case "unlink":
+                return await self.linking.unlink(scene)
             case "admin":
                 return await self.operator.do(scene, command.arg)
             case _:
@@ -85,7 +91,7 @@ class Commands:
             if name in {"yes", "all"}:
                 return await self.presses.yes(scene, prompt)
             if name in {"no", "cancel"}:
-                return self.presses.drop(scene, prompt)
+                return await self.presses.drop(scene, prompt)
         if name == "new" and code is None:
             return self.chatting.forget(scene)
         if code is None:
@@ -114,6 +120,8 @@ class Commands:
                 return await self.chatting.open(scene, None)
             case "topup":
                 return await self.purse.top_up(scene, None)
+            case "link" if ref:
+                return await self.linking.link(scene, ref)
             case "job" if code_in(ref) is not None:
                 return await self.asking.show(scene, ref.upper())
             case _:

@@ -30,7 +30,8 @@ class Household:
 
     def hello(self, scene: Scene) -> Reply:
         """Somebody says hello, or comes back."""
-        is_known = bool(scene.view.account.deposited or scene.view.open_requests)
+        account = scene.view.account
+        is_known = bool(account.deposited or account.balance or scene.view.open_requests)
         if is_known:
             return Reply((scene.note("start.back", balance=scene.balance),))
         fee = scene.voice.costs(self.shop.check_fee)
@@ -89,7 +90,7 @@ class Household:
 
     async def token(self, scene: Scene) -> Reply | None:
         """A token for the same balance over HTTP; the one before dies with it."""
-        if not scene.view.account.deposited:
+        if not (scene.view.account.deposited or scene.view.account.balance):
             return Reply((scene.note("token.no_balance"),))
 
         def handed_out(minted: MintedToken) -> Reply:

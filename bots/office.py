@@ -23,6 +23,7 @@ from bots.deliver import Delivery
 from bots.files import Files
 from bots.following import Following
 from bots.household import Household
+from bots.linking import Linking
 from bots.operator import Operator
 from bots.pace import Pace
 from bots.presses import Presses
@@ -212,7 +213,8 @@ def conversation_of(
     purse = Purse(people, shop, desk.pay_url)
     chatting = Chatting(people, desk.talk, purse, shop, stage)
     household = Household(people, shop, catalogue)
-    presses = Presses(people, asking, purse, chatting, household, operator)
+    linking = Linking(desk.links, private_url)
+    presses = Presses(people, asking, purse, chatting, household, linking, operator)
     return Conversation(
         desk=people,
         shop=shop,
@@ -221,8 +223,9 @@ def conversation_of(
         purse=purse,
         chatting=chatting,
         asking=asking,
-        commands=Commands(asking, purse, chatting, household, presses, operator),
+        commands=Commands(asking, purse, chatting, household, linking, presses, operator),
         presses=presses,
+        linking=linking,
         files=Files(fetch),
         private_url=private_url,
     )

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from bots import linking
 from bots.asking import Asking
 from bots.chatting import Chatting
 from bots.household import Household
+from bots.linking import Linking
 from bots.operator import Operator
 from bots.purse import Purse
 from bots.scene import Scene
@@ -26,6 +28,7 @@ class Presses:
     purse: Purse
     chatting: Chatting
     household: Household
+    linking: Linking
     operator: Operator
 
     async def pressed(self, scene: Scene, press: Press) -> Reply | None:
@@ -37,7 +40,7 @@ class Presses:
                     return Reply()  # its toast says that it is out of date
                 if press.verb == "yes":
                     return await self.yes(scene, prompt)
-                return self.drop(scene, prompt)
+                return await self.drop(scene, prompt)
             case "topup":
                 return await self.purse.top_up(scene, int(press.ref))
             case "fund":
@@ -77,6 +80,10 @@ class Presses:
                 return await self.purse.send(scene, prompt)
             case "delete":
                 return self.household.delete(scene) + answered
+            case linking.TAKER:
+                return await self.linking.taken(scene, prompt)
+            case linking.MAKER:
+                return await self.linking.confirmed(scene, prompt)
             case "credit":
                 return await self.operator.credit(scene, prompt)
             case "caption" | "late":
@@ -84,9 +91,12 @@ class Presses:
             case _:
                 return answered
 
-    def drop(self, scene: Scene, prompt: Prompt) -> Reply:
+    async def drop(self, scene: Scene, prompt: Prompt) -> Reply | None:
         """No to the question that is open."""
-        key = {"send": "wd.cancelled", "delete": "del.kept"}.get(prompt.kind, "card.ok")
+        if prompt.kind == linking.MAKER:
+            return await self.linking.refused(scene, prompt)
+        keys = {"send": "wd.cancelled", "delete": "del.kept", linking.TAKER: "link.refused"}
+        key = keys.get(prompt.kind, "card.ok")
         note = Note(scene.voice.say(key, balance=scene.balance))
         slot = f"wd:{prompt.ref}" if prompt.kind == "send" else f"ask:{prompt.ref}"
         return Reply((scene.place.redrawn(note, slot),), (Answered(scene.place.peer),))

@@ -13,6 +13,7 @@ from bots.chatting import Chatting
 from bots.commands import Commands
 from bots.files import Files
 from bots.following import Following
+from bots.linking import Linking
 from bots.presses import Presses
 from bots.purse import Purse
 from bots.scene import Place, Scene, Shop, Voice
@@ -58,6 +59,7 @@ class Conversation:
     chatting: Chatting
     commands: Commands
     presses: Presses
+    linking: Linking
     files: Files
     private_url: Callable[[], str]  # where to write to us alone, for whoever met us in a group
 
@@ -111,6 +113,8 @@ class Conversation:
                 return await self.purse.refunds_moved(scene)
             case "reminder":
                 return await self.following.reminded(scene, event)
+            case "link":
+                return await self.linking.told(scene, event)
             case "closing":
                 refusal = scene.refusal
                 return Reply() if refusal is None else Reply((refusal,))

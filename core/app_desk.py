@@ -10,6 +10,7 @@ from core.desk.answers import AnswerBook
 from core.desk.ask_desk import AskDesk
 from core.desk.front_desk import Desk
 from core.desk.job_desk import JobDesk
+from core.desk.link_desk import LinkDesk
 from core.desk.mail_desk import MailDesk
 from core.desk.meter import Meter
 from core.desk.pay_desk import PayDesk
@@ -29,6 +30,7 @@ from core.store.port import Store
 from core.values.claims import ClaimLinks, base_of_links
 from core.values.clock import Clock
 from core.values.keys import derive
+from core.values.link_codes import LinkCodes
 from core.values.money import from_sats
 from core.values.pay_links import PayLinks
 from core.values.pricing import Prices, Pricing
@@ -153,6 +155,12 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
             terms=job_terms(config),
         ),
         payouts=payouts,
+        links=LinkDesk(
+            store=store,
+            clock=clock,
+            answers=answers,
+            codes=LinkCodes(derive(ground.secret, "link codes")),
+        ),
         people=people,
         talk=TalkDesk(
             people=people, meter=meter, agent=ground.agent, running=running, model=jobs.model

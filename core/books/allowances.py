@@ -12,7 +12,7 @@ from core.values.errors import RateLimited
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
-What = Literal["demo", "evaluation"]
+What = Literal["demo", "evaluation", "link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,26 @@ class Allowance:
 
 async def use(tx: Tx, allowance: Allowance, client: str, now_ms: int) -> int | None:
     """Count one use and return None; or count nothing and return when the next is possible."""
-    mine = await _uses(tx, allowance.what, client, since_ms=now_ms - HOUR_MS)
-    if allowance.per_hour and len(mine) >= allowance.per_hour:
-        return mine[-allowance.per_hour] + HOUR_MS
-    everybody = await _uses(tx, allowance.what, "", since_ms=now_ms - DAY_MS)
-    if allowance.per_day_total and len(everybody) >= allowance.per_day_total:
-        return everybody[-allowance.per_day_total] + DAY_MS
+    free_ms = await free_at_ms(tx, allowance, client, now_ms)
+    if free_ms is not None:
+        return free_ms
     await tx.run(
         "INSERT INTO free_uses (what, client, at_ms) VALUES (:what, :client, :now_ms)",
         what=allowance.what,
         client=client,
         now_ms=now_ms,
     )
+    return None
+
+
+async def free_at_ms(tx: Tx, allowance: Allowance, client: str, now_ms: int) -> int | None:
+    """When the next use is possible; None for now."""
+    mine = await _uses(tx, allowance.what, client, since_ms=now_ms - HOUR_MS)
+    if allowance.per_hour and len(mine) >= allowance.per_hour:
+        return mine[-allowance.per_hour] + HOUR_MS
+    everybody = await _uses(tx, allowance.what, "", since_ms=now_ms - DAY_MS)
+    if allowance.per_day_total and len(everybody) >= allowance.per_day_total:
+        return everybody[-allowance.per_day_total] + DAY_MS
     return None
 
 

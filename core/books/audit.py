@@ -2,8 +2,9 @@
 
 Checked: the legs of every transfer add up to 0; every stored sum is that of its entries; what is
 held is the sum of open holds, and a hold was charged what it used; every hash covers what it
-should; every paid invoice was credited exactly once; every job's account holds what was paid for
-the job while it is open, and what it owes; suspense holds the withdrawals that are on their way.
+should; every paid invoice was credited exactly once; a session that was joined to another has
+nothing; every job's account holds what was paid for the job while it is open, and what it owes;
+suspense holds the withdrawals that are on their way.
 
 Each rule looks at a range of one table's keys, so that large books can be audited part by part.
 """
@@ -120,6 +121,11 @@ _RULES: Mapping[str, Mapping[str, str]] = {
                 OR a.spent_msat <> SUM(CASE
                     WHEN t.kind = 'charge' OR t.transfer_id LIKE 'return:%' THEN -e.amount_msat
                     ELSE 0 END)""",
+        "a session that was joined to another has nothing": """
+            SELECT a.account_id AS place FROM accounts a
+            JOIN sessions s ON s.session_id = a.account_id
+            WHERE a.account_id BETWEEN :first AND :last AND s.joined_to IS NOT NULL
+              AND (a.balance_msat <> 0 OR a.held_msat <> 0)""",
         "what is held is the sum of open holds": """
             SELECT a.account_id AS place FROM accounts a
             LEFT JOIN holds h ON h.account_id = a.account_id AND h.state = 'open'

@@ -124,6 +124,17 @@ async def is_known(tx: Tx, token_id: bytes) -> bool:
     return row is not None
 
 
+async def has_root_beside(tx: Tx, session_id: str, label: str) -> bool:
+    """Whether a session has a root of another label than this."""
+    row = await tx.one(
+        "SELECT 1 AS one FROM credentials WHERE session_id = :session_id AND parent_id IS NULL"
+        " AND label <> :label AND revoked_at_ms IS NULL",
+        session_id=session_id,
+        label=label,
+    )
+    return row is not None
+
+
 async def challenge_child(
     tx: Tx, parent_id: bytes, payment_hash: bytes, caveats: tuple[str, ...]
 ) -> Credential | None:

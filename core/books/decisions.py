@@ -94,6 +94,7 @@ async def credit(tx: Tx, refund_id: str, session_id: str, reason: str, now_ms: i
         await sessions.state(tx, session_id)
     except NotFound:
         raise NotFound("There is no such session.") from None
+    own_id = await sessions.survivor(tx, session_id)
     total = due.debt.total
     turned = await refunds.turn(
         tx, due, "credited", destination=session_id, fee=NOTHING, now_ms=now_ms
@@ -102,9 +103,9 @@ async def credit(tx: Tx, refund_id: str, session_id: str, reason: str, now_ms: i
     await ledger.transfer(
         tx,
         Transfer(f"credit:{due.refund_id}", "refund", due.refund_id, now_ms, reason),
-        [Leg(due.account_id, Msat(-total)), Leg(session_id, total)],
+        [Leg(due.account_id, Msat(-total)), Leg(own_id, total)],
     )
-    await sessions.credited(tx, session_id)
+    await sessions.credited(tx, own_id)
     await payouts.tell(tx, due.account_id, now_ms)
     await actions.note(tx, "credit", subject=refund_id, reason=reason, now_ms=now_ms)
     return total

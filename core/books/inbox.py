@@ -27,7 +27,7 @@ MAIL = "mail"  # topic: somebody has mail to be read
 TRIES_MAX = 3
 KEEP_MS = 4 * 86_400_000  # ids of what came in are known this long; relays repeat three days
 
-What = Literal["paid", "job", "refund", "reminder", "closing"]
+What = Literal["paid", "job", "refund", "reminder", "closing", "link"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ moves to revenue, and the rest is owed back. So a debt can never be lost: it is 
 
 from typing import assert_never
 
-from core.books import invoices, job_rows, jobs, ledger, metering, refunds
+from core.books import invoices, job_rows, jobs, ledger, metering, refunds, sessions
 from core.books.invoices import Invoice
 from core.books.job_rows import Move, NewJob, Record, TokensUsed
 from core.books.jobs import Job
@@ -168,13 +168,14 @@ async def _give_back(
         debt = Debt(house=rest) if code in OUR_FAULT else Debt(own=rest)
         await refunds.owe(tx, job.job_id, debt, terms.refund_fee, now_ms)
         return
+    session_id = await sessions.survivor(tx, job.session_id)  # joined since the worker read it
     await ledger.transfer(
         tx,
         Transfer(f"return:{job.job_id}", "refund", job.job_id, now_ms, is_unspent=True),
-        [Leg(job.job_id, Msat(-rest)), Leg(job.session_id, rest)],
+        [Leg(job.job_id, Msat(-rest)), Leg(session_id, rest)],
     )
-    await refunds.credit(tx, job.job_id, rest, job.session_id, now_ms)
-    tx.announce(job.session_id)
+    await refunds.credit(tx, job.job_id, rest, session_id, now_ms)
+    tx.announce(session_id)
 
 
 def price_of(job: Record) -> Msat:

@@ -62,7 +62,7 @@ async def meet(tx: Tx, peer: Peer, *, lang: str, name: str, via: str, now_ms: in
     if seen is not None:
         session_id: str = seen["session_id"]
         return session_id
-    session_id = await _open(tx, lang, now_ms)
+    session_id = await open_fresh(tx, lang, now_ms)
     await tx.run(
         "INSERT INTO peers (channel, realm, uid, session_id, name, via, is_reachable, seen_at_ms)"
         " VALUES (:channel, :realm, :uid, :session_id, :name, :via, 1, :now_ms)",
@@ -235,7 +235,8 @@ def root_of(session_id: str, token_id: bytes) -> Identifier:
     return Identifier(hashlib.sha256(session_id.encode()).digest(), token_id)
 
 
-async def _open(tx: Tx, lang: str, now_ms: int) -> str:
+async def open_fresh(tx: Tx, lang: str, now_ms: int) -> str:
+    """A new person with a session of its own; who that is, a peer tells."""
     session_id, token_id = new_id("ses"), new_token_id()
     await sessions.add_active(tx, session_id, now_ms)
     await credentials.add(

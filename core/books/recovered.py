@@ -41,6 +41,7 @@ async def payment(tx: Tx, moved: Movement, purpose: Purpose, terms: JobTerms, no
     """Credit a payment of an invoice that these books have lost."""
     account_id = account_of(moved)
     assert account_id is not None, "a marked payment names its account"
+    account_id = await sessions.survivor(tx, account_id)
     await _make_again(tx, moved, account_id, terms, now_ms)
     await invoices.add(tx, _invoice(moved, account_id, purpose, now_ms), client="")
     if not await _is_made_again(tx, account_id):
@@ -63,6 +64,7 @@ async def payout(tx: Tx, moved: Movement, terms: JobTerms, now_ms: int) -> Msat:
     """
     account_id, refund_id = account_of(moved), moved.extra["refund"]
     assert account_id is not None, "a marked payout names its account"
+    account_id = await sessions.survivor(tx, account_id)
     await _make_again(tx, moved, account_id, terms, now_ms)
     if is_id("job", account_id):
         paid, house_fee = await _pay_debt(

@@ -5,6 +5,8 @@ where that of every job does; what comes back is credited to the session at once
 the token that asked for it with its caveats, since the work may start long after.
 """
 
+from dataclasses import replace
+
 from core.books import credentials, job_rows, jobs, ledger, lifecycle, metering, sessions
 from core.books.credentials import Bearer
 from core.books.job_rows import Move, NewJob, Record
@@ -23,7 +25,7 @@ async def open_job(tx: Tx, new: NewJob, bearer: Bearer, *, now_ms: int) -> Job:
     Raises Unauthorized, WrongState, Forbidden, MoneyMissing, RateLimited.
     """
     session_id = await metering.spending(tx, bearer)
-    assert session_id == new.session_id, "the job names the bearer's session"
+    new = replace(new, session_id=session_id)  # it may have been joined since the job was asked for
     caveats = bearer.token.caveats
     metering.check_model(caveats, new.model_id)
     await ledger.open_account(tx, new.job_id)
@@ -42,7 +44,8 @@ async def quote(tx: Tx, job: Record, terms: JobTerms, now_ms: int) -> bool:
     session nothing starts any more. False where the job is no longer being evaluated.
     """
     assert job.session_id is not None
-    if await sessions.state(tx, job.session_id) == "closed":
+    session_id = await sessions.survivor(tx, job.session_id)
+    if await sessions.state(tx, session_id) == "closed":
         return await lifecycle.fail(tx, job, "cancelled", terms, now_ms)
     expires_at_ms = now_ms + terms.unpaid_ttl_ms
     if not await job_rows.move(tx, job, "quoted", Move(wait_until_ms=expires_at_ms), now_ms):
@@ -108,8 +111,9 @@ async def _pay(tx: Tx, job: Record, caveats: Caveats, terms: JobTerms, now_ms: i
     """Pay the quoted price. Raises, before anything is written, what `metering.take` raises."""
     assert job.session_id is not None
     price = lifecycle.price_of(job)
+    session_id = await sessions.survivor(tx, job.session_id)
     await metering.take(
-        tx, job.session_id, caveats, price, part="price", job_id=job.job_id, now_ms=now_ms
+        tx, session_id, caveats, price, part="price", job_id=job.job_id, now_ms=now_ms
     )
     started = await lifecycle.start_work(tx, job, terms, now_ms)
     assert started, "the job was read in this transaction"

@@ -1,7 +1,8 @@
 """Sessions: a balance that a customer fills once and spends many times.
 
 A session is one account of the ledger, named by its id. It is active from its first credit on; one
-that was never credited ends when its wait is over, and money that still comes revives it.
+that was never credited ends when its wait is over, and money that still comes revives it. Where two
+were joined, one is empty and its id stands for the other.
 """
 
 from dataclasses import dataclass
@@ -73,6 +74,29 @@ async def state(tx: Tx, session_id: str) -> SessionState:
         raise NotFound
     found: SessionState = row["state"]
     return found
+
+
+async def survivor(tx: Tx, session_id: str) -> str:
+    """The session that this id stands for: its own, unless it was joined to another."""
+    row = await tx.one(
+        "SELECT joined_to FROM sessions WHERE session_id = :session_id AND joined_to IS NOT NULL",
+        session_id=session_id,
+    )
+    return session_id if row is None else str(row["joined_to"])
+
+
+async def join(tx: Tx, session_id: str, into_id: str) -> None:
+    """From now on this session's id, and all that stood for it, stands for another session."""
+    if await state(tx, session_id) == "active":
+        await credited(tx, into_id)
+    await tx.run(
+        "UPDATE sessions SET joined_to = :into_id"
+        " WHERE session_id = :session_id OR joined_to = :session_id",
+        session_id=session_id,
+        into_id=into_id,
+    )
+    await close(tx, session_id)
+    tx.announce(into_id)
 
 
 async def view(tx: Tx, session_id: str) -> Session:

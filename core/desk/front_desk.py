@@ -12,6 +12,7 @@ from core.books.credentials import Bearer
 from core.desk.answers import AnswerBook
 from core.desk.ask_desk import AskDesk
 from core.desk.job_desk import JobDesk
+from core.desk.link_desk import LinkDesk
 from core.desk.mail_desk import MailDesk
 from core.desk.meter import Meter
 from core.desk.pay_desk import PayDesk
@@ -42,6 +43,7 @@ class Desk:
     sessions: SessionDesk
     session_jobs: SessionJobDesk
     payouts: PayoutDesk
+    links: LinkDesk
     people: PeopleDesk
     talk: TalkDesk
     mail: MailDesk

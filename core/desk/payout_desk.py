@@ -188,6 +188,7 @@ class PayoutDesk:
             await sessions.state(tx, session_id)
         except NotFound:
             raise InvalidRequest("There is no such session.", pointer="/to") from None
+        own_id = await sessions.survivor(tx, session_id)
         total = due.debt.total
         if not await refunds.turn(
             tx, due, "credited", destination=session_id, fee=NOTHING, now_ms=now_ms
@@ -196,9 +197,9 @@ class PayoutDesk:
         await ledger.transfer(
             tx,
             Transfer(f"credit:{due.refund_id}", "refund", due.refund_id, now_ms),
-            [Leg(due.account_id, Msat(-total)), Leg(session_id, total)],
+            [Leg(due.account_id, Msat(-total)), Leg(own_id, total)],
         )
-        await sessions.credited(tx, session_id)
+        await sessions.credited(tx, own_id)
         return await self._shown(tx, due.refund_id, due.account_id, keep)
 
     async def _start_refund(

@@ -21,6 +21,7 @@ from core.books import (
     refunds,
     requests,
     session_jobs,
+    sessions,
     talks,
 )
 from core.books.credentials import Bearer
@@ -351,6 +352,7 @@ async def _lose(tx: Tx, peer: Peer) -> None:
 
 
 async def _view(tx: Tx, session_id: str, peer: Peer | None, now_ms: int) -> View:
+    session_id = await sessions.survivor(tx, session_id)  # mail in hand may be from before a join
     person = await people.person(tx, session_id)
     contacts = await people.contacts(tx, session_id)
     account = await ledger.account(tx, session_id)

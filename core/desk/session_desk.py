@@ -271,7 +271,7 @@ class SessionDesk:
 
 
 async def own(tx: Tx, session_id: str, bearer: Bearer, right: Right) -> str:
-    """The bearer's own session, asked for by its id or as `me`.
+    """The bearer's own session, asked for as `me`, by its id or by one that stands for it.
 
     Raises Unauthorized, NotFound for any other session, Forbidden without the right.
     """
@@ -282,9 +282,10 @@ async def own(tx: Tx, session_id: str, bearer: Bearer, right: Right) -> str:
 
 async def _opened_by(tx: Tx, session_id: str, bearer: Bearer) -> str:
     standing = await credentials.standing(tx, bearer)
-    if session_id not in {ME, standing.session_id}:
+    own_id = standing.session_id
+    if session_id not in {ME, own_id} and await sessions.survivor(tx, session_id) != own_id:
         raise NotFound
-    return standing.session_id
+    return own_id
 
 
 def _check_right(bearer: Bearer, right: Right) -> None:

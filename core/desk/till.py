@@ -183,7 +183,7 @@ class Till:
         amount = self._amount(shortage.missing, self.terms.min_deposit_sats)
         async with self._lock(shortage.session_id):
             bill = await self._session_invoice(shortage.session_id, amount, client)
-        macaroon = await self.store.write(self._child, bearer, shortage.session_id, bill)
+        macaroon = await self.store.write(self._child, bearer, bill)
         return PaymentRequired(Challenge(macaroon, bill), payment=bill, shortage=shortage)
 
     def _amount(self, missing: Msat, least_sats: int) -> Msat:
@@ -240,9 +240,10 @@ class Till:
     ) -> Invoice:
         """Record a further invoice of a session, which then waits for it too."""
         now_ms = self.clock.now_ms()
-        invoice = invoices.fresh(made, session_id, "topup", now_ms)
+        own_id = await sessions.survivor(tx, session_id)  # it was not joined when it was asked for
+        invoice = invoices.fresh(made, own_id, "topup", now_ms)
         await invoices.add(tx, invoice, client=client)
-        await sessions.wait_longer(tx, session_id, now_ms + self.terms.unpaid_ttl_ms)
+        await sessions.wait_longer(tx, own_id, now_ms + self.terms.unpaid_ttl_ms)
         return invoice
 
     async def _recent_challenge(self, amount: Msat, client: str) -> Challenge | None:
@@ -291,12 +292,12 @@ class Till:
         )
         return Challenge(mint(self.token_keys, identifier), invoice)
 
-    async def _child(self, tx: Tx, bearer: Bearer, session_id: str, bill: Invoice) -> bytes:
+    async def _child(self, tx: Tx, bearer: Bearer, bill: Invoice) -> bytes:
         """The child of the bearer's token that paying this invoice makes usable, made once.
 
         Raises Unauthorized where the token was revoked while the wallet was asked.
         """
-        await credentials.standing(tx, bearer)
+        standing = await credentials.standing(tx, bearer)
         payment_hash = bytes.fromhex(bill.payment_hash)
         parent = bearer.token
         known = await credentials.challenge_child(
@@ -309,7 +310,7 @@ class Till:
         await credentials.add(
             tx,
             identifier,
-            session_id=session_id,
+            session_id=standing.session_id,
             parent_id=parent.token_id,
             needs_preimage=True,
             label="top-up",
