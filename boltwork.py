@@ -160,11 +160,12 @@ def serve(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check the settings and all that the server needs.
 
-    Asks the wallet, the model and the database, changes nothing, and says what to do. The exit code
-    is 1 where the server could not start or not work.
+    Asks the wallet, the model, the database, Telegram and the relays, changes nothing, and says
+    what to do. The exit code is 1 where the server could not start or not work.
     """
     import asyncio
 
+    from bots.checkup import looks
     from core.checkup import look_at_everything
     from core.config import secrets_of
     from core.values.clock import SystemClock
@@ -173,7 +174,8 @@ def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     with faults_end_the_command(printer):
         settings = load_settings(config)
         set_up_logs(printer, secrets=secrets_of(settings))
-        findings = asyncio.run(look_at_everything(settings, clock=SystemClock()))
+        more = looks(settings)
+        findings = asyncio.run(look_at_everything(settings, clock=SystemClock(), more=more))
     is_good = all(finding.state != "fault" for finding in findings)
     printer.answer(
         "\n".join(f"{finding.state:8}{finding.about:15}{finding.sentence}" for finding in findings),

@@ -192,6 +192,25 @@ class Visitor:
                 await reading
 
 
+async def look_up(
+    url: str,
+    wanted: Json,
+    *,
+    session: aiohttp.ClientSession,
+    signer: Signer,
+    clock: Clock,
+    patience: Patience,
+) -> list[Json]:
+    """What a relay of ours has of this kind. Raises TimeoutError, ClientError, OSError."""
+    line = _line(await _connect(session, url, patience), url, signer, clock, patience)
+    reading = asyncio.create_task(line.read(_ignore))
+    try:
+        return await line.ask(wanted)
+    finally:
+        await line.close()
+        await reading
+
+
 def _pinned(addresses: Sequence[str]) -> aiohttp.TCPConnector:
     pinned = Pinned(addresses)
     # The socket is guarded as well, for aiohttp follows redirects and resolves no numbers.

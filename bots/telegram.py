@@ -86,6 +86,15 @@ class Webhook:
     secret: str
 
 
+@dataclass(frozen=True, slots=True)
+class HookState:
+    """Where Telegram brings updates now, "" for nowhere; what waits, and what went wrong last."""
+
+    url: str
+    waiting: int
+    last_fault: str
+
+
 class _Flooded(TelegramError):
     """429. The library's RetryAfter warns of its own attribute each time (22.8)."""
 
@@ -149,6 +158,12 @@ class BotApi:
             await self._bot.set_webhook(
                 webhook.url, secret_token=webhook.secret, allowed_updates=UPDATES
             )
+
+    async def hook_state(self) -> HookState:
+        """How a webhook stands, if there is one."""
+        with _failures():
+            told = await self._bot.get_webhook_info()
+        return HookState(told.url, told.pending_update_count, told.last_error_message or "")
 
     async def publish(self, profile: Profile, language: str) -> None:
         """Say what people see in one language; "" is for all others."""

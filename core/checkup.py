@@ -5,10 +5,11 @@ It runs beside a live server as well as without one.
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 import aiohttp
 
@@ -36,13 +37,23 @@ class Finding:
     sentence: str
 
 
-async def look_at_everything(config: Config, *, clock: Clock) -> list[Finding]:
-    """One finding for each thing that the server needs; the settings themselves are good."""
+Look = Callable[[Config, Clock], Coroutine[None, None, Finding]]
+_NO_MORE: Final[Mapping[str, Look]] = MappingProxyType({})
+
+
+async def look_at_everything(
+    config: Config, *, clock: Clock, more: Mapping[str, Look] = _NO_MORE
+) -> list[Finding]:
+    """One finding for each thing that the server needs; the settings themselves are good.
+
+    `more` looks at what the core does not know, such as the bots.
+    """
     looks = {
         "database": _database(config, clock),
         "wallet": _wallet(config, clock),
         "model": _model(config, clock),
         "clock": _clock(config, clock),
+        **{about: look(config, clock) for about, look in more.items()},
     }
     found = await asyncio.gather(*(_in_time(about, look) for about, look in looks.items()))
     return [Finding("settings", "good", "understood"), _folder(config), *found]
@@ -136,6 +147,9 @@ async def _clock(config: Config, clock: Clock) -> Finding:
         others.append(config.wallet.lnbits.url)
     if config.agent.kind == "openai":
         others.append(config.agent.openai.base_url)
+    if config.telegram.token:
+        others.append(config.telegram.api_base)
+    others += [relay.replace("ws", "http", 1) for relay in config.nostr.relays]
     for other in others:
         if (told_ms := await _time_at(other)) is None:
             continue
