@@ -15,11 +15,12 @@ from api.info import Bot
 from bots.app import names_of, serve_bots, update_door
 from bots.office import Office
 from core.app import Core, open_core
-from core.books import inbox, outbox, people, posts
+from core.books import alarms, inbox, outbox, people, posts
 from core.config import load
 from core.values.mail import Letter, Note, Peer
 from tests.api.conftest import eventually
-from tests.simulator.bot_api import SimulatedBotApi
+from tests.simulator.bot_api import Fault, SimulatedBotApi
+from tests.simulator.bot_api_people import TelegramPerson
 
 NSEC_HEX = "ab" * 32
 DEAD_RELAY = '["ws://127.0.0.1:9"]'
@@ -244,3 +245,57 @@ async def test_messages_of_many_people_do_not_use_up_telegrams_turns(open_servic
     settings = telegram(sim, **WEBHOOK, LIMITS__REQUESTS_PER_MINUTE="2")
     async with open_service(**settings) as service:
         assert [await service.hook() for _ in range(5)] == [200] * 5
+
+
+async def has_seen(sim: SimulatedBotApi, person: TelegramPerson, text: str) -> None:
+    """Wait until somebody is shown this."""
+    await sim.until(lambda: [event for event in person.sees() if text in event.text])
+
+
+@pytest.mark.parametrize(
+    ("method", "refusal", "told"),
+    [
+        (
+            "sendMessage",
+            "Bad Request: message is too long",
+            "⚠ A message could not be delivered on Telegram",
+        ),
+        (
+            "sendPhoto",
+            "Bad Request: inline keyboard button URL 'x' is invalid: Unsupported URL protocol",
+            "⚠ Telegram refuses links to the pay page",
+        ),
+    ],
+)
+async def test_the_operator_is_told_what_telegram_refuses_to_bring(
+    open_service, sim, method, refusal, told
+):
+    olga, anna = sim.person("olga"), sim.person("anna")
+    admin = {"TELEGRAM__ADMIN_IDS": f"[{olga.chat_id}]"}
+    sim.fail(method, Fault.of_code(400, refusal), chat_id=anna.chat_id)
+    async with open_service(
+        **telegram(sim, SERVER__PUBLIC_URL="https://shop.example.org", **admin)
+    ):
+        olga.write("/start")
+        await has_seen(sim, olga, "Hi")
+
+        anna.write("/help" if method == "sendMessage" else "Sort these names: Zoe, Adam")
+
+        await has_seen(sim, olga, told)
+        assert "Zoe" not in "".join(event.text for event in olga.sees())
+
+
+@pytest.mark.parametrize(("code", "kind"), [(409, "rival.telegram"), (401, "token.telegram")])
+async def test_the_operator_is_told_of_a_telegram_that_refuses_us(open_service, sim, code, kind):
+    admin = {"TELEGRAM__ADMIN_IDS": "[1001]"}
+    sim.fail("getUpdates", Fault.of_code(code), times=None)
+    async with open_service(**telegram(sim, **admin)) as service:
+
+        async def is_told() -> bool:
+            return (await service.core.store.read(alarms.state, kind)).told_ms > 0
+
+        await eventually(is_told)
+
+        (backlog,) = await service.core.store.read(outbox.backlogs)
+        assert (backlog.channel, backlog.letters) == ("telegram", 1)
+        assert "telegram" in await service.not_ready()
