@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,17 @@ def product_files() -> list[Path]:
     return [*ROOT.glob("boltwork*.py"), *inside]
 
 
+@cache
+def nodes_of(file: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(file.read_text())))
+
+
 def name_of(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
 def imports_of(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes_of(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -111,7 +117,7 @@ def test_a_file_can_be_read_in_one_sitting(file: Path) -> None:
 def test_only_three_places_catch_whatever_comes(file: Path) -> None:
     broad = [
         handler.lineno
-        for handler in ast.walk(ast.parse(file.read_text()))
+        for handler in nodes_of(file)
         if isinstance(handler, ast.ExceptHandler)
         and (
             handler.type is None
@@ -137,7 +143,7 @@ def test_a_table_is_named_by_one_file_of_the_books(file: Path) -> None:
         isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and node.value.lstrip().startswith(("SELECT ", "INSERT ", "UPDATE ", "DELETE "))
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in nodes_of(file)
     )
 
     assert not has_sql or name.startswith(allowed)
