@@ -27,6 +27,7 @@ def test_the_steps_lead_from_the_deposit_to_the_end(url):
     assert '"balanceMsat":67000,"heldMsat":0,"spentMsat":33000,"depositedMsat":100000' in shown
     assert '"state":"complete"' in shown
     assert '"label":"my editor"' in shown
+    assert '"state":"joined"' in shown
     assert '"state":"closed"' in shown
     assert '"code":' not in shown
 

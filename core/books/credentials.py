@@ -135,6 +135,19 @@ async def has_root_beside(tx: Tx, session_id: str, label: str) -> bool:
     return row is not None
 
 
+async def children_of_roots(tx: Tx, session_id: str, label: str) -> list[Credential]:
+    """What was made with the roots of this label and is not revoked."""
+    columns = ", ".join(f"c.{name.strip()}" for name in _COLUMNS.split(","))
+    rows = await tx.all(
+        f"SELECT {columns} FROM credentials c JOIN credentials r ON r.token_id = c.parent_id"
+        " WHERE r.session_id = :session_id AND r.parent_id IS NULL AND r.label = :label"
+        " AND c.revoked_at_ms IS NULL",
+        session_id=session_id,
+        label=label,
+    )
+    return [_credential(row) for row in rows]
+
+
 async def challenge_child(
     tx: Tx, parent_id: bytes, payment_hash: bytes, caveats: tuple[str, ...]
 ) -> Credential | None:

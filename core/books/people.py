@@ -16,8 +16,7 @@ from core.values.tokens import Identifier, new_token_id
 CHAT_LABEL = "chat"
 
 _COLUMNS = (
-    "session_id, token_id, lang, limit_sats, is_chatting, was_told_low, key_name, is_blocked,"
-    " created_at_ms"
+    "session_id, token_id, lang, limit_sats, is_chatting, was_told_low, is_blocked, created_at_ms"
 )
 
 
@@ -31,7 +30,6 @@ class Person:
     limit_sats: int
     is_chatting: bool
     was_told_low: bool
-    key_name: str  # of the token that was handed out in the chat, "" for none
     is_blocked: bool
     created_at_ms: int
 
@@ -162,15 +160,6 @@ async def tell_low(tx: Tx, session_id: str, told: int) -> None:
     )
 
 
-async def keep_key(tx: Tx, session_id: str, name: str) -> None:
-    """Note the name of the token that was handed out in the chat."""
-    await tx.run(
-        "UPDATE people SET key_name = :name WHERE session_id = :session_id",
-        session_id=session_id,
-        name=name,
-    )
-
-
 async def block(tx: Tx, session_id: str, is_blocked: int) -> None:
     """Serve this person no more (1), or again (0)."""
     await tx.run(
@@ -251,8 +240,8 @@ async def open_fresh(tx: Tx, lang: str, now_ms: int) -> str:
         now_ms=now_ms,
     )
     await tx.run(
-        f"INSERT INTO people ({_COLUMNS}, busy_until_ms) VALUES (:session_id, :token_id, :lang, 0,"
-        " 0, 0, '', 0, :now_ms, 0)",
+        f"INSERT INTO people ({_COLUMNS}, key_name, busy_until_ms) VALUES (:session_id, :token_id,"
+        " :lang, 0, 0, 0, 0, :now_ms, '', 0)",  # key_name is read no more
         session_id=session_id,
         token_id=token_id,
         lang=lang,
@@ -282,7 +271,6 @@ def _person(row: Row) -> Person:
         limit_sats=row["limit_sats"],
         is_chatting=bool(row["is_chatting"]),
         was_told_low=bool(row["was_told_low"]),
-        key_name=row["key_name"],
         is_blocked=bool(row["is_blocked"]),
         created_at_ms=row["created_at_ms"],
     )

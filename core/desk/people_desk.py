@@ -271,7 +271,10 @@ class PeopleDesk:
     async def hand_out_token(
         self, mail: Mail, view: View, *, reply: Callable[[MintedToken], Reply]
     ) -> None:
-        """A token for the same balance, with the rights to read and to spend; the last one dies."""
+        """A token for the same balance, with the rights to read and to spend.
+
+        All that were handed out before are void, those of a chat that was joined to this one too.
+        """
         await self.store.write(self._hand_out_token, mail, view, reply)
 
     async def _finish(self, tx: Tx, mail: Mail, reply: Reply) -> bool:
@@ -317,12 +320,10 @@ class PeopleDesk:
         if not await inbox.done(tx, mail):
             return
         bearer, now_ms = self.bearer(view.person), self.clock.now_ms()
-        for known in await credentials.reach(tx, bearer):
-            if known.name == view.person.key_name:
-                await credentials.revoke(tx, known, now_ms)
+        for known in await credentials.children_of_roots(tx, view.session_id, people.CHAT_LABEL):
+            await credentials.revoke(tx, known, now_ms)
         order = TokenOrder(people.CHAT_LABEL, rights=("read", "spend"))
         minted = await self.sessions.mint_in(tx, view.session_id, bearer, order)
-        await people.keep_key(tx, view.session_id, minted.name)
         await people_reply.write(tx, mail.session_id, reply(minted), now_ms)
 
 

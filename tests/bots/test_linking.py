@@ -7,7 +7,7 @@ import pytest
 
 from core.books import ledger, people, requests
 from core.books.audit import audit
-from core.values.errors import NotFound
+from core.values.errors import NotFound, Unauthorized
 from core.values.mail import Copy, Peer
 from core.values.tokens import to_bearer
 from tests.bots.chat_bench import ANNA, BEN, REALM, Chat, opened_chat
@@ -198,6 +198,19 @@ async def test_the_token_of_the_taker_spends_the_joint_balance(chat):
     session = await desk.sessions.session("me", desk.verify(token, None))
 
     assert session.balance == 1_300_000
+
+
+async def test_a_new_token_makes_those_of_both_chats_void(chat):
+    shown = [await chat.says(peer, "/token") for peer in (ANNA, ANNA_ON_NOSTR)]
+    await joined(chat, ANNA, ANNA_ON_NOSTR)
+
+    (new,) = await chat.says(ANNA_ON_NOSTR, "/token")
+
+    desk = chat.world.core.desk
+    for (text,) in shown:
+        with pytest.raises(Unauthorized):
+            await desk.identify(max(text.split(), key=len))
+    await desk.identify(max(new.split(), key=len))
 
 
 # With a session over HTTP
