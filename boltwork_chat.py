@@ -113,7 +113,8 @@ async def _talk_here(config: "Config", look: "Look") -> None:
     logs.set_up_logs("terminal", secrets=secrets_of(config), stream=sys.stderr)
     logging.getLogger().setLevel(logging.WARNING)  # the rest would stand between the lines
     async with open_core(config) as core, serve_bots(core, terminal_only(config)) as office:
-        await Reception(core, office).receive(Console(), look)
+        if not await Reception(core, office).receive(Console(), look):
+            raise typer.Exit(1)
 
 
 async def _talk_to_server(config: "Config", look: "Look") -> None:

@@ -5,6 +5,7 @@ it stands. END ends the lines; the answers go on until the server closes.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,6 +57,8 @@ class VisitRoutes:
         check_token(request, self.token)
         socket = web.WebSocketResponse(max_msg_size=LINE_BYTES_MAX)
         await socket.prepare(request)
-        is_served = await self.visit(SocketScreen(socket), request.query)
+        is_served = False
+        with suppress(ConnectionError):  # who is gone needs no answer
+            is_served = await self.visit(SocketScreen(socket), request.query)
         await socket.close(code=WSCloseCode.OK if is_served else WSCloseCode.TRY_AGAIN_LATER)
         return socket

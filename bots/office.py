@@ -39,7 +39,7 @@ from core.values.texts import Catalogue
 
 POST_BEAT_S = 5.0
 TAKE_OVER_S = 5.0
-VISIT_BEAT_S = 1.0
+VISIT_BEAT_S, VISIT_WAIT_S = 1.0, 25.0
 DOWN_S = 60.0
 TIDY_S = 3_600.0
 
@@ -95,7 +95,7 @@ class Office:
                 await self.desk.clock.sleep(TAKE_OVER_S)
                 continue
             try:
-                await self._serve(channel)
+                await self._serve(channel, post=channel.name)
             except TryAgain as fault:
                 log.warning("channel not open yet", channel=channel.name, reason=str(fault))
                 self.is_down.add(channel.name)
@@ -107,19 +107,23 @@ class Office:
                 await self.desk.clock.sleep(DOWN_S)
 
     async def receive(self, channel: Channel[Any]) -> None:
-        """Serve a channel until it ends by itself. Raises RealmTaken, TryAgain."""
+        """Serve a channel until it ends by itself. Raises RealmTaken, DatabaseUnavailable."""
         if channel.realm in self._visitors:
             raise RealmTaken
         self._visitors.add(channel.realm)
+        post = f"{channel.name} {channel.realm}"
+        # A process that died has the post for some seconds more.
+        until = self.desk.clock.monotonic() + VISIT_WAIT_S
         try:
-            # A process that died has the post for some seconds more.
-            while not await self.desk.mail.take_post(channel.name):
+            while not await self.desk.mail.take_post(post):
+                if self.desk.clock.monotonic() > until:
+                    raise RealmTaken
                 await self.desk.clock.sleep(VISIT_BEAT_S)
-            await self._serve(channel)
+            await self._serve(channel, post=post)
         finally:
             self._visitors.discard(channel.realm)
 
-    async def _serve(self, channel: Channel[Any]) -> None:
+    async def _serve(self, channel: Channel[Any], *, post: str) -> None:
         await channel.open()
         pace = Pace(channel.caps)
         delivery = Delivery(channel, self.desk.mail, self.desk.people, pace, self.alarms)
@@ -129,7 +133,7 @@ class Office:
         work = [
             asyncio.create_task(channel.run(self)),
             asyncio.create_task(delivery.run()),
-            asyncio.create_task(self._keep_post(channel.name)),
+            asyncio.create_task(self._keep_post(post)),
         ]
         try:
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)

@@ -111,20 +111,15 @@ class TerminalChannel:
         self._next_paint = 0.0
 
     async def open(self) -> None:
-        """Say how a terminal is used."""
-        try:
-            can_pay = self._service.pay is not None
-            keys = await self._service.say("terminal.keys_pay" if can_pay else "terminal.keys")
-            await self._print(wrapped(keys, self._look.face.width))
-        except ConnectionError as fault:
-            raise TryAgain from fault
+        """A screen is open when it comes."""
 
     async def run(self, office: Office) -> None:
         """Take in what is typed, until the screen is left; greet first, and show what is open."""
-        await self._take(office, Text("/start"))
-        for code in await self._service.open_codes():
-            await self._take(office, Press("show", code, 0))
         try:
+            await self._explain()
+            await self._take(office, Text("/start"))
+            for code in await self._service.open_codes():
+                await self._take(office, Press("show", code, 0))
             await self._rest()
             async for line in self._screen.lines():
                 self._preview_lines = 0  # what was typed stands below it now
@@ -132,6 +127,12 @@ class TerminalChannel:
                 await self._rest()
         except ConnectionError:
             return
+
+    async def _explain(self) -> None:
+        """Say how a terminal is used."""
+        can_pay = self._service.pay is not None
+        keys = await self._service.say("terminal.keys_pay" if can_pay else "terminal.keys")
+        await self._print(wrapped(keys, self._look.face.width))
 
     async def _rest(self) -> None:
         """A script does not look at answers, so each of its lines waits for those before it."""

@@ -14,6 +14,7 @@ from core.config import Config
 from core.config_model import NostrSettings, TelegramSettings
 from core.desk.visit_desk import VisitDesk
 from core.values.clock import Clock
+from core.values.errors import DatabaseUnavailable
 from core.values.mail import Peer
 from core.values.text import storable
 from core.wallets.stub import StubWallet
@@ -74,13 +75,16 @@ class Reception:
         return await self.receive(screen, from_query(query))
 
     async def receive(self, screen: Screen, look: Look) -> bool:
-        """Serve a screen until it is left; False where the same person has another one open."""
+        """Serve a screen until it is left; False where that cannot be, which is said there."""
         desk = VisitDesk(self.core.store, Peer(NAME, look.who, look.who))
         catalogue = self.office.catalogue
 
         async def say(key: str, **values: str) -> str:
-            lang = await desk.lang() or catalogue.pick(look.lang)
-            return catalogue.say(key, lang, **values)
+            try:
+                lang = await desk.lang()
+            except DatabaseUnavailable:
+                lang = None
+            return catalogue.say(key, lang or catalogue.pick(look.lang), **values)
 
         wallet, clock = self.core.wallet, self.core.desk.clock
         service = Service(
@@ -94,8 +98,11 @@ class Reception:
             await self.office.receive(TerminalChannel(screen, look, service))
         except RealmTaken:
             await screen.show(await say("terminal.taken", who=look.who) + "\n")
-            return False
-        return True
+        except DatabaseUnavailable:
+            await screen.show(await say("terminal.away") + "\n")
+        else:
+            return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)

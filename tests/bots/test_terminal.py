@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from bots.terminal_visit import Reception, from_query, terminal_only, to_query
 from core.app import open_core
 from core.config import load
 from core.values.clock import SystemClock
+from core.values.errors import DatabaseUnavailable
 from core.values.mail import Bill, Button, Content, Copy, Letter, Link, Note, Peer, Press, Result
+from core.values.texts import Catalogue
 from tests.bots.nostr_world import Desk
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -184,6 +187,27 @@ async def test_a_second_terminal_of_the_same_person_is_refused_in_words(tmp_path
 
     assert not is_served
     assert second.text == "anna talks to me in another terminal. Close that one first.\n"
+
+
+@dataclass
+class ShutOffice:
+    """An office whose database is away."""
+
+    catalogue: Catalogue
+
+    async def receive(self, _: TerminalChannel) -> None:
+        raise DatabaseUnavailable("The database is away.")
+
+
+async def test_while_the_database_is_away_the_talk_ends_with_a_sentence(tmp_path):
+    paper = Paper()
+
+    async with service(tmp_path) as reception:
+        shut = Reception(reception.core, ShutOffice(reception.office.catalogue))
+        is_served = await shut.receive(paper, typed())
+
+    assert not is_served
+    assert paper.text.endswith("What you typed last may not have arrived.\n")
 
 
 # One letter

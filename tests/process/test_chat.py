@@ -65,6 +65,19 @@ async def test_a_script_reads_its_result_from_a_server(tmp_path):
     assert "done · 32 sat" in shown
 
 
+async def test_on_postgresql_a_talk_goes_on_without_the_server(postgres_database):
+    async with Program(postgres_database.data_dir, postgres_database.url) as program:
+        env = beside(program)
+        _, first, _ = await talk(env, REQUEST, "pay")
+        await program.stop()
+
+        code, second, log = await talk(env, "pay")
+
+    assert "Price: 11 sat" in first
+    assert (code, log) == (0, "")
+    assert "Adam, Mia, Zoe" in second
+
+
 @pytest.mark.parametrize("has_server", [True, False], ids=["a server", "no server"])
 async def test_after_a_crash_the_talk_goes_on_where_it_was(tmp_path, has_server):
     async with Program(tmp_path) as program:
