@@ -59,7 +59,8 @@ class Readers:
         if free <= 0:
             return
         for session_id in await self.desk.claim(free):
-            if session_id in self._reading:
+            if session_id in self._reading:  # its reader has let go, and is not gone yet
+                await self.desk.let_go(session_id)
                 continue
             task = asyncio.create_task(self._read(session_id), name=f"reader {session_id}")
             self._reading[session_id] = task

@@ -205,9 +205,9 @@ async def ring(tx: Tx, now_ms: int, limit: int) -> int:
     return len(rows)
 
 
-async def forget_old(tx: Tx, now_ms: int, limit: int) -> None:
-    """Delete rows that were read long ago."""
-    await tx.run(
+async def forget_old(tx: Tx, now_ms: int, limit: int) -> int:
+    """Delete rows that were read long ago; return how many."""
+    return await tx.run(
         "DELETE FROM inbox WHERE (session_id, number) IN (SELECT session_id, number FROM inbox"
         " WHERE state <> 'new' AND at_ms <= :until_ms ORDER BY at_ms LIMIT :limit)",
         until_ms=now_ms - KEEP_MS,

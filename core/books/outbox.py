@@ -164,21 +164,21 @@ async def park(tx: Tx, peer: Peer) -> None:
 
 async def unpark(tx: Tx, first: Letter, now_ms: int) -> None:
     """Send what was kept for the peer of this letter, after the letter; nothing, no letter."""
-    kept = await tx.one(
-        "SELECT 1 AS one FROM outbox WHERE channel = :channel AND realm = :realm AND uid = :uid"
-        " AND state = 'parked' LIMIT 1",
+    kept = await tx.all(
+        "SELECT number FROM outbox WHERE channel = :channel AND realm = :realm AND uid = :uid"
+        " AND state = 'parked' ORDER BY number",
         **place_of(first.peer),
     )
-    if kept is None:
+    if not kept:
         return
     await post(tx, first, now_ms)
-    await tx.run(
-        "UPDATE outbox SET state = 'queued', not_before_ms = :now_ms,"
-        " number = number + (SELECT MAX(o.number) FROM outbox o) WHERE channel = :channel"
-        " AND realm = :realm AND uid = :uid AND state = 'parked'",
-        **place_of(first.peer),
-        now_ms=now_ms,
-    )
+    for row in kept:
+        await tx.run(
+            "UPDATE outbox SET state = 'queued', not_before_ms = :now_ms,"
+            " number = (SELECT MAX(o.number) + 1 FROM outbox o) WHERE number = :number",
+            number=row["number"],
+            now_ms=now_ms,
+        )
 
 
 async def card(tx: Tx, peer: Peer, slot: str) -> Card | None:
@@ -268,9 +268,9 @@ async def backlogs(tx: Tx) -> list[Backlog]:
     return [Backlog(row["channel"], row["letters"], row["oldest_ms"]) for row in rows]
 
 
-async def forget_old(tx: Tx, now_ms: int, limit: int) -> None:
-    """Delete letters that were said long ago."""
-    await tx.run(
+async def forget_old(tx: Tx, now_ms: int, limit: int) -> int:
+    """Delete letters that were said long ago; return how many."""
+    return await tx.run(
         "DELETE FROM outbox WHERE number IN (SELECT number FROM outbox"
         " WHERE state IN ('sent', 'dead') AND created_at_ms <= :until_ms"
         " ORDER BY created_at_ms LIMIT :limit)",

@@ -183,8 +183,10 @@ async def claim(tx: Tx, owner: str, *, now_ms: int, until_ms: int, limit: int) -
     """Sessions with mail to be read, now in this owner's hands alone until `until_ms`."""
     rows = await tx.all(
         "UPDATE people SET busy_owner = :owner, busy_until_ms = :until_ms"
-        " WHERE busy_until_ms <= :now_ms AND session_id IN (SELECT session_id FROM inbox"
-        " WHERE state = 'new' AND not_before_ms <= :now_ms ORDER BY not_before_ms LIMIT :limit)"
+        " WHERE busy_until_ms <= :now_ms AND session_id IN (SELECT i.session_id FROM inbox i"
+        " JOIN people p ON p.session_id = i.session_id AND p.busy_until_ms <= :now_ms"
+        " WHERE i.state = 'new' AND i.not_before_ms <= :now_ms"
+        " GROUP BY i.session_id ORDER BY MIN(i.not_before_ms) LIMIT :limit)"
         " RETURNING session_id",
         owner=owner,
         now_ms=now_ms,

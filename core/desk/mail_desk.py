@@ -130,8 +130,12 @@ class MailDesk:
         await self.store.write(_leave, self.process_id)
 
     async def tidy(self) -> None:
-        """Forget what is no longer needed."""
-        await self.store.write(_tidy, self.clock.now_ms())
+        """Forget what is no longer needed, a little in each transaction."""
+        now_ms = self.clock.now_ms()
+        for forget_old in (inbox.forget_old, outbox.forget_old):
+            while await self.store.write(forget_old, now_ms, BATCH) == BATCH:
+                pass
+        await self.store.write(talks.forget_old, before_ms=now_ms - TALK_MS)
 
 
 async def _let_go(tx: Tx, session_id: str, process_id: str) -> None:
@@ -158,9 +162,3 @@ async def _sent(tx: Tx, queued: Queued, shown: Card | None, now_ms: int) -> None
 async def _leave(tx: Tx, process_id: str) -> None:
     await posts.leave(tx, process_id)
     await people.let_go(tx, process_id)
-
-
-async def _tidy(tx: Tx, now_ms: int) -> None:
-    await inbox.forget_old(tx, now_ms, BATCH)
-    await outbox.forget_old(tx, now_ms, BATCH)
-    await talks.forget_old(tx, before_ms=now_ms - TALK_MS)
