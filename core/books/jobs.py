@@ -6,6 +6,7 @@ Each change is one version; versions are kept, so that a listener who was away m
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from types import MappingProxyType
 
 import orjson
 from pydantic import TypeAdapter
@@ -116,6 +117,7 @@ async def forget_versions(tx: Tx, job_id: str) -> None:
 async def _view_of(tx: Tx, row: Row) -> Job:
     job_id = row["job_id"]
     bills = await invoices.of_account(tx, job_id)
+    waits_for = _PAYMENTS.get(row["state"])
     return Job(
         job_id=job_id,
         state=row["state"],
@@ -125,9 +127,9 @@ async def _view_of(tx: Tx, row: Row) -> Job:
         created_at_ms=row["created_at_ms"],
         updated_at_ms=row["updated_at_ms"],
         deadline_at_ms=row["deadline_at_ms"],
-        eval_invoice=_current(bills, "eval"),
+        eval_invoice=_current(bills, "eval", waits_for),
         quote=_quote(row),
-        work_invoice=_current(bills, "work"),
+        work_invoice=_current(bills, "work", waits_for),
         reason=None if row["state"] == "evaluating" else row["reason"],
         result=row["result"],
         model=row["model"],
@@ -138,10 +140,21 @@ async def _view_of(tx: Tx, row: Row) -> Job:
     )
 
 
-def _current(bills: list[Invoice], purpose: Purpose) -> Invoice | None:
-    """The invoice to show: the one that was paid, else the newest."""
+def _current(bills: list[Invoice], purpose: Purpose, waits_for: Purpose | None) -> Invoice | None:
+    """The invoice to show: while the job waits for it an open one, else the one that was paid.
+
+    A job may wait though one was paid: with too little, or before an older copy of the books, which
+    asked again, was restored.
+    """
     mine = [bill for bill in bills if bill.purpose == purpose]
-    return next((bill for bill in mine if bill.state == "paid"), mine[0] if mine else None)
+    wanted = "open" if purpose == waits_for else "paid"
+    fitting = [bill for bill in mine if bill.state == wanted] or mine
+    return fitting[0] if fitting else None
+
+
+_PAYMENTS: Mapping[State, Purpose] = MappingProxyType(
+    {"awaiting_eval_payment": "eval", "awaiting_work_payment": "work"}
+)
 
 
 def _quote(row: Row) -> Quote | None:

@@ -39,6 +39,15 @@ async def test_what_is_paid_above_an_evaluation_invoice_is_owed_back(books):
     assert await money(books, job_id) == (42_000, 0, Debt(own=Msat(21_000)))
 
 
+async def test_a_job_whose_invoice_was_paid_with_too_little_shows_the_one_to_pay(books):
+    job_id = await books.in_state("awaiting_work_payment")
+
+    await books.pay(job_id, "work", amount=33_999)
+
+    job = await books.view(job_id)
+    assert (job.state, job.work_invoice.state) == ("awaiting_work_payment", "open")
+
+
 async def test_what_is_paid_above_a_work_invoice_is_owed_back_to_the_millisatoshi(books):
     job_id = await books.in_state("awaiting_work_payment")
 

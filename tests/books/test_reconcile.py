@@ -170,6 +170,19 @@ async def test_a_lost_payment_of_a_job_that_has_ended_is_owed(books):
     assert await books.debt(job_id) == Debt(own=PRICE)
 
 
+async def test_a_job_whose_lost_price_was_paid_asks_for_what_is_open_when_it_is_quoted_anew(books):
+    job_id = await books.in_state("evaluating")
+    await books.see(came_in(34, kind="work", job=job_id))
+
+    await books.quote(job_id)
+
+    job = await books.view(job_id)
+    assert (job.state, job.work_invoice.state) == ("awaiting_work_payment", "open")
+    assert await books.debt(job_id) == Debt(own=PRICE)
+    assert await books.pay(job_id, "work")
+    assert (await books.view(job_id)).state == "executing"
+
+
 @pytest.mark.parametrize(
     "marks",
     [

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,10 +31,11 @@ async def go_on_from(
 ) -> None:
     """Start on the copy in a new folder, with the original secret, after `world` has stopped.
 
-    Everything `promised` before the backup began holds, every job in the copy comes to its end, and
-    the books are good.
+    Everything `promised` before the backup began holds, every job in the copy comes to its end,
+    what was paid for any other is owed back, and the books are good.
     """
     _restore(world.program.folder, copy, folder)
+    paid = world.outside().received
     world.model.calls.clear()
     async with Program(folder, **of_model(world.model.url)) as program:
         again = StubWorld(Database("sqlite", "sqlite", folder), program, world.model)
@@ -41,7 +43,9 @@ async def go_on_from(
             customer.program, customer.pay = program, again.pay
             await customer.order()
             await customer.look()
-        await _end_all_that_are_there(again, load)
+        for known in load.acknowledged:
+            customer = replace(known, program=program, pay=again.pay, job={}, versions={})
+            await _see_what_became_of(customer, paid)
         await end_well(again)
 
 
@@ -53,9 +57,14 @@ def _restore(original: Path, copy: Path, folder: Path) -> None:
         shutil.copy(file, folder)
 
 
-async def _end_all_that_are_there(world: StubWorld, load: Load) -> None:
-    """Whatever job of these customers is in the copy comes to its end."""
-    for known in load.acknowledged:
-        customer = replace(known, program=world.program, pay=world.pay, job={}, versions={})
-        if (await world.program.get(f"/jobs/{customer.job_id}")).status == 200:
-            await customer.see_it_through()
+async def _see_what_became_of(customer: Customer, paid: Mapping[str, int]) -> None:
+    """A job in the copy comes to its end; one that the copy lacks is there if it was paid."""
+    reply = await customer.program.get(f"/jobs/{customer.job_id}")
+    if reply.status == 404:
+        assert customer.first_hash not in paid
+    elif reply.json()["request"] is not None:
+        await customer.see_it_through()
+    else:  # it was made again from its payments at the wallet
+        job = reply.json()
+        assert (job["state"], job["errorCode"]) == ("failed", "evaluation_failed")
+        assert [refund["state"] for refund in job["refunds"]] == ["due"]

@@ -36,6 +36,12 @@ class Customer:
         return str(self.opened.json()["jobId"])
 
     @property
+    def first_hash(self) -> str:
+        """The payment hash of the invoice that came with the job."""
+        assert self.opened is not None
+        return str(self.opened.json()["evalInvoice"]["paymentHash"])
+
+    @property
     def credential(self) -> dict[str, str]:
         """The header that moves the job's money."""
         assert self.opened is not None
