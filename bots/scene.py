@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.books.inbox import Event, Mail
-from core.desk.people_desk import View
+from core.desk.person_view import View
 from core.values.mail import Content, Inbound, Letter, Note, Peer, Presence, Row
 from core.values.money import Msat, from_sats
 from core.values.pricing import Prices, Pricing, request_cost_msat
@@ -155,10 +155,15 @@ class Scene:
         """What somebody is told to whom nothing new is sold; None to all others."""
         if self.view.person.is_blocked:
             return self.note("sys.blocked")
-        if self.view.closes_on:
-            day = self.voice.day(self.view.closes_on)
-            return self.note("sys.winddown", date=day, balance=self.balance)
-        return None
+        return self.farewell
+
+    @property
+    def farewell(self) -> Letter | None:
+        """What everybody is told while the service closes; None while it does not."""
+        if not self.view.closes_on:
+            return None
+        day = self.voice.day(self.view.closes_on)
+        return self.note("sys.winddown", date=day, balance=self.balance)
 
     def note(
         self,

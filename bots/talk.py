@@ -116,8 +116,8 @@ class Conversation:
             case "link":
                 return await self.linking.told(scene, event)
             case "closing":
-                refusal = scene.refusal
-                return Reply() if refusal is None else Reply((refusal,))
+                farewell = scene.farewell
+                return Reply() if farewell is None else Reply((farewell,))
 
     async def _paid(self, scene: Scene, event: Event) -> Reply | None:
         bill, amount = await self.desk.bill(event.ref), Msat(event.amount_msat)

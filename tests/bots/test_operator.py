@@ -19,6 +19,12 @@ async def chat(sqlite_database: Database) -> AsyncIterator[Chat]:
         yield opened
 
 
+@pytest.fixture
+async def any_chat(database: Database) -> AsyncIterator[Chat]:
+    async with opened_chat(database) as opened:
+        yield opened
+
+
 async def balance(chat: Chat, peer: Peer) -> int:
     contact = await chat.world.store.read(people.contact, peer)
     found = await chat.world.store.read(account, contact.session_id)
@@ -72,7 +78,8 @@ async def test_a_pause_refuses_new_requests_until_it_ends(chat):
     assert not chat.world.core.gate.intake.reasons
 
 
-async def test_winding_down_tells_everybody_with_a_balance_and_sells_nothing_new(chat):
+async def test_winding_down_tells_everybody_with_a_balance_and_sells_nothing_new(any_chat):
+    chat = any_chat
     await chat.says(ANNA, "/start")
     await chat.says(BEN, "/start")
     await chat.is_given(ANNA, 500)
@@ -91,6 +98,18 @@ async def test_winding_down_tells_everybody_with_a_balance_and_sells_nothing_new
     assert "Closing on 2030-01-31" in (await chat.says(OLGA, "/admin status"))[0]
 
 
+async def test_who_is_blocked_is_told_to_take_the_balance_too(chat):
+    await chat.says(ANNA, "/start")
+    await chat.is_given(ANNA, 500)
+    await chat.says(OLGA, "/admin block 2002")
+
+    await chat.says(OLGA, "/admin winddown 2030-01-31")
+    await chat.read_all()
+
+    (told,) = await chat.letters()
+    assert (told.peer, "closes on 2030-01-31" in told.content.text) == (ANNA, True)
+
+
 async def test_winding_down_can_be_called_off(chat):
     await chat.says(OLGA, "/admin winddown 2030-01-31")
 
@@ -104,7 +123,8 @@ async def test_a_day_that_is_none_closes_nothing(chat, day):
     assert await chat.world.store.read(closing.day) == ""
 
 
-async def test_a_credit_is_asked_about_and_then_given_with_its_reason(chat):
+async def test_a_credit_is_asked_about_and_then_given_with_its_reason(any_chat):
+    chat = any_chat
     code = (await chat.asked(ANNA, "Sort these names: b, a")).slot.partition(":")[0]
 
     question = await chat.asked(OLGA, f"/admin credit {code} 250")
