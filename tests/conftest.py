@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from core.store.bulletin import Bulletin
 from core.store.migrate import Migration, load
@@ -13,6 +14,10 @@ from core.store.sqlite import SqliteStore
 from tests.postgres_server import PostgresServer, postgres_server
 
 NOW_MS = 1_800_000_000_000
+
+# How long a test takes says more of the machine than of the code; `make bench` measures.
+settings.register_profile("boltwork", deadline=None)
+settings.load_profile("boltwork")
 
 
 @dataclass(frozen=True, slots=True)
