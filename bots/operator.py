@@ -72,7 +72,7 @@ class Operator:
             person=_name(view.contacts[0].peer),
             balance=scene.voice.has(Msat(view.account.balance + amount)),
         )
-        gift = Give(session_id, amount, prompt.ref, f"for #{code}, {_by(scene)}")
+        gift = Give(view.session_id, amount, prompt.ref, f"for #{code}, {_by(scene)}")
         return Reply((letter,), (gift, Answered(scene.place.peer)))
 
     async def _pause(self, scene: Scene, _: str) -> Reply:

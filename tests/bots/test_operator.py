@@ -150,11 +150,12 @@ async def test_a_credit_is_given_once(chat):
 
 async def test_a_credit_that_is_declined_gives_nothing(chat):
     await chat.says(ANNA, "/start")
-    await chat.says(OLGA, "/admin credit 2002 250")
+    asked = await chat.says(OLGA, "/admin credit telegram:2002 250")
 
     await chat.says(OLGA, "no")
     await chat.says(OLGA, "yes")
 
+    assert asked == ["Credit 250 sat to telegram:2002?"]
     assert await balance(chat, ANNA) == 0
 
 
