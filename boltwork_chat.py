@@ -5,7 +5,6 @@ where none does, this process opens the books itself.
 """
 # ruff: noqa: PLC0415
 
-import asyncio
 import logging
 import os
 import shutil
@@ -20,6 +19,8 @@ import typer
 from boltwork_console import ConfigOption, Printer, faults_end_the_command, load_settings
 
 if TYPE_CHECKING:
+    import asyncio
+
     from bots.terminal import Look
     from core.config import Config
 
@@ -36,6 +37,8 @@ class Console:
 
     async def lines(self) -> AsyncIterator[str]:
         """What is typed, line by line."""
+        import asyncio
+
         chunks: asyncio.Queue[bytes] = asyncio.Queue()
         # A thread, for a file cannot be waited for; os.read, for it holds no lock at exit.
         threading.Thread(
@@ -61,6 +64,8 @@ def chat(*, who: WhoOption = "", config: ConfigOption = None) -> None:
     With play money `pay` pays the invoice that was shown last. Lines that come from a pipe take
     turns: each waits until all before it is answered.
     """
+    import asyncio
+
     with faults_end_the_command(Printer(is_json=False)):
         settings = load_settings(config)
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # it is a text file
@@ -125,7 +130,7 @@ async def _talk_to_server(config: "Config", look: "Look") -> None:
     await talk_to_server(f"http://{config.operator.listen}", token, Console(), look)
 
 
-def _read_input(loop: asyncio.AbstractEventLoop, chunks: "asyncio.Queue[bytes]") -> None:
+def _read_input(loop: "asyncio.AbstractEventLoop", chunks: "asyncio.Queue[bytes]") -> None:
     """Hand on what standard input has, to its end."""
     chunk = b"more"
     while chunk:

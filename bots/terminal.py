@@ -17,6 +17,7 @@ from bots.channel import Caps, Office, Outcome, Sent, Shown, TryAgain, TryLater
 from bots.terminal_view import Face, drawn, end_of, wrapped
 from core.values import bolt11
 from core.values.clock import Clock
+from core.values.errors import NotFound, WalletUnavailable
 from core.values.mail import (
     Bill,
     Body,
@@ -165,8 +166,12 @@ class TerminalChannel:
         else:
             _, invoice = self._bills.popitem()
             payment_hash = bolt11.decode(invoice).payment_hash
-            self._paid.append(payment_hash)
-            await self._service.pay(payment_hash)
+            try:
+                await self._service.pay(payment_hash)
+            except (NotFound, WalletUnavailable):  # an invoice from before this wallet
+                await self._print(await self._service.say("terminal.real_money"))
+            else:
+                self._paid.append(payment_hash)
 
     async def _take(self, office: Office, body: Body) -> None:
         inbound = Inbound(
