@@ -92,7 +92,7 @@ class Linking:
         if view.state != "taken":
             return Reply()
         asked = replace(scene, place=_place_of(view, scene))
-        balance = scene.voice.has(view.other.balance)
+        balance = scene.voice.has(scene.view.account.balance)
         text = scene.voice.say("link.ask_old", other=view.other.name, balance=balance)
         return _question(asked, MAKER, text, view.link_id)
 

@@ -16,7 +16,7 @@ from core.values.ids import is_id, new_id
 from core.values.mail import Peer
 
 LIFE_MS = 600_000
-KEEP_MS = 86_400_000  # how it ended can be read this long
+KEEP_MS = 86_400_000  # that nothing came of it can be read this long
 WRONG_TRIES = Allowance("link", per_hour=5)
 NOWHERE = Peer("", "", "")
 
@@ -41,7 +41,10 @@ async def add(tx: Tx, maker_id: str, code_hash: bytes, *, place: Peer, now_ms: i
         "UPDATE links SET state = 'expired' WHERE maker_id = :maker_id AND state = 'open'",
         maker_id=maker_id,
     )
-    await tx.run("DELETE FROM links WHERE expires_at_ms <= :old_ms", old_ms=now_ms - KEEP_MS)
+    await tx.run(
+        "DELETE FROM links WHERE expires_at_ms <= :old_ms AND state <> 'joined'",
+        old_ms=now_ms - KEEP_MS,
+    )
     link = Link(new_id("lnk"), maker_id, None, "open", place, now_ms + LIFE_MS)
     await tx.run(
         "INSERT INTO links (link_id, code_hash, maker_id, state, channel, realm, uid,"

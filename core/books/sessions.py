@@ -87,8 +87,15 @@ async def survivor(tx: Tx, session_id: str) -> str:
 
 async def join(tx: Tx, session_id: str, into_id: str) -> None:
     """From now on this session's id, and all that stood for it, stands for another session."""
-    if await state(tx, session_id) == "active":
+    row = await tx.one(
+        "SELECT state, wait_until_ms FROM sessions WHERE session_id = :session_id",
+        session_id=session_id,
+    )
+    assert row is not None, "who is joined is known"
+    if row["state"] == "active":
         await credited(tx, into_id)
+    elif row["wait_until_ms"] is not None:
+        await wait_longer(tx, into_id, row["wait_until_ms"])
     await tx.run(
         "UPDATE sessions SET joined_to = :into_id"
         " WHERE session_id = :session_id OR joined_to = :session_id",

@@ -125,11 +125,11 @@ async def test_the_taker_is_told_who_it_is_and_what_is_at_stake(chat):
     assert await sats(chat, ANNA) == 1_000
 
 
-async def test_then_the_maker_is_told_the_same_of_the_other(chat):
+async def test_then_the_maker_is_told_who_it_is_and_what_is_at_stake(chat):
     question = await asked_maker(chat, ANNA, ANNA_ON_NOSTR)
 
     assert "Nostr (npub1" in question.content.text
-    assert "300 sat" in question.content.text
+    assert "your balance (1,000 sat)" in question.content.text
     assert await sats(chat, ANNA_ON_NOSTR) == 300
 
 
