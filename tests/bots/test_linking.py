@@ -115,6 +115,17 @@ async def test_a_code_is_shown_with_a_button_that_copies_it(chat):
     assert "within 10 minutes" in letter.content.text
 
 
+async def test_a_bot_with_an_address_shows_a_link_that_gives_the_code(chat):
+    linking = replace(chat.conversation.linking, address=lambda: "https://t.me/a_bot")
+    commands = replace(chat.conversation.commands, linking=linking)
+    chat.conversation = replace(chat.conversation, commands=commands)
+
+    letter = await chat.asked(ANNA, "/link")
+
+    code = buttons_of(letter)[0].text.removeprefix("/link ").replace("-", "")
+    assert letter.content.text.endswith(f"\nhttps://t.me/a_bot?start=link_{code}")
+
+
 async def test_the_taker_is_told_who_it_is_and_what_is_at_stake(chat):
     code = await code_for(chat, ANNA)
 
