@@ -15,7 +15,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +80,17 @@ class Event:
 class Program:
     """One data folder and the process that serves it, start after start."""
 
-    def __init__(self, folder: Path, database_url: str = "sqlite", **variables: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str = "sqlite",
+        *,
+        unready: Collection[str] = (),
+        **variables: str,
+    ) -> None:
+        """`unready` are those of /readyz whom nobody waits for."""
         self.folder = folder
+        self._unready = frozenset(unready)
         self.variables = {
             "BOLTWORK_SERVER__DATA_DIR": str(folder),
             "BOLTWORK_SERVER__LISTEN": "127.0.0.1:0",
@@ -138,7 +147,8 @@ class Program:
         await eventually(self.is_ready, within_s=START_S)
 
     async def is_ready(self) -> bool:
-        return (await self.get("/readyz")).status == 200
+        reply = await self.get("/readyz")
+        return self._unready.issuperset(reply.json()["notReady"])
 
     def kill(self) -> None:
         """End it at once, as a crash does."""

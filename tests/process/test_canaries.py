@@ -99,7 +99,8 @@ async def aviary(postgres_database: Database) -> AsyncIterator[Aviary]:
         model.settings.api_key = cage.model_key
         url = cage.database_url(postgres_database.url)
         settings = cage.settings(model, lnbits)
-        async with Program(postgres_database.data_dir, url, **settings) as program:
+        folder, away = postgres_database.data_dir, ("telegram", "nostr")
+        async with Program(folder, url, unready=away, **settings) as program:
             yield Aviary(cage, program, model, lnbits)
 
 
