@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.figures import Figure, table
 
 FOLDER = Path(__file__).parent
-PARTS = ("store", "tokens", "post_jobs", "relay", "scans", "process", "nostr")
+PARTS = ("store", "tokens", "post_jobs", "relay", "scans", "process", "nostr", "chat")
 PART_S = 240
 
 
