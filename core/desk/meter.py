@@ -4,8 +4,8 @@ One meter serves both roads to the model. It belongs to the core, not to a conne
 begun is charged or released whatever becomes of the client.
 """
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -49,17 +49,14 @@ class Meter:
         Raises Unauthorized, WrongState, Forbidden, RateLimited, PaymentRequired, InvalidRequest,
         WalletUnavailable, ShuttingDown.
         """
-
-        def attempt() -> Awaitable[Hold]:
-            return self.store.write(
-                metering.reserve,
-                bearer,
-                ask,
-                terms=self.pricing,
-                owner=self.process_id,
-                expires_at_ms=self.clock.now_ms() + HOLD_MS,
-            )
-
+        attempt = partial(
+            metering.reserve,
+            bearer=bearer,
+            ask=ask,
+            terms=self.pricing,
+            owner=self.process_id,
+            expires_at_ms=self.clock.now_ms() + HOLD_MS,
+        )
         return await self.till.sell(attempt, bearer, client=client)
 
     def most(self, ask: Ask) -> Msat:

@@ -1,7 +1,7 @@
 """The desk for jobs that a session pays: no invoices, no job token, what is due comes back."""
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
+from functools import partial
 
 from core.books import allowances, jobs, session_jobs
 from core.books.credentials import Bearer
@@ -58,9 +58,7 @@ class SessionJobDesk:
             caveats=bearer.token.caveats.texts,
         )
 
-        def attempt() -> Awaitable[Job]:
-            return self.store.write(self._open, new, bearer, keep)
-
+        attempt = partial(self._open, new=new, bearer=bearer, keep=keep)
         return await self.till.sell(attempt, bearer, client=client)
 
     async def check(self, job_id: str, bearer: Bearer) -> None:
@@ -75,10 +73,7 @@ class SessionJobDesk:
         Raises Unauthorized, NotFound, Forbidden, WrongState, RateLimited, PaymentRequired,
         InvalidRequest, WalletUnavailable, ShuttingDown.
         """
-
-        def attempt() -> Awaitable[Job]:
-            return self.store.write(self._accept, job_id, bearer, keep)
-
+        attempt = partial(self._accept, job_id=job_id, bearer=bearer, keep=keep)
         return await self.till.sell(attempt, bearer, client=client)
 
     async def list_jobs(

@@ -109,21 +109,28 @@ class Till:
         if limit and await self.store.read(invoices.count_open, client, now_ms) >= limit:
             raise RateLimited("Too many of your invoices are open.", retry_after_s=60)
 
-    async def sell(self, attempt: Callable[[], Awaitable[T]], bearer: Bearer, *, client: str) -> T:
+    async def sell(
+        self, attempt: Callable[[Tx], Awaitable[T]], bearer: Bearer, *, client: str
+    ) -> T:
         """What `attempt` returns; where it finds money missing, payments are looked for first.
 
         Raises what `attempt` raises but MoneyMissing, and PaymentRequired, InvalidRequest,
-        RateLimited, WalletUnavailable, ShuttingDown.
+        RateLimited, WalletUnavailable, Paused, ShuttingDown.
         """
-        self.gate.check_intake()
         for _ in range(TRIES):
             try:
-                return await attempt()
+                return await self.store.write(self._sell_if_open, attempt)
             except MoneyMissing as shortage:
                 missing = shortage
             if not await self._saw_payment(missing, bearer):
                 break
         raise await self._demand(missing, bearer, client=client)
+
+    async def _sell_if_open(self, tx: Tx, attempt: Callable[[Tx], Awaitable[T]]) -> T:
+        """Asked last: what the customer can cure comes first, and what was written so far goes."""
+        sold = await attempt(tx)
+        self.gate.check_intake()
+        return sold
 
     async def challenge_for(self, needed: Msat, *, client: str) -> PaymentRequired:
         """What somebody without a credential pays to open a session that covers this request."""

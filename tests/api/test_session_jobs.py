@@ -172,3 +172,42 @@ async def test_what_the_customer_can_cure_is_said_before_that_the_queue_is_full(
     assert [answer.status for answer in answers] == [403, 400, 409, 403, 402, 503]
     assert answers[-1].code == "queue_full"
     assert (await account.session())["balanceMsat"] == 1_000_000
+
+
+async def test_what_the_customer_can_cure_is_said_before_that_nothing_is_sold(shop):
+    account, gone = await Account.filled(shop), await Account.filled(shop)
+    await gone.delete("/sessions/me")
+    capped, order = account.narrowed("max_request_msat=1"), {"request": SORT}
+    shop.core.gate.intake.stop("operator", "says the test")
+
+    for path in ("/sessions/me/request", "/sessions/me/jobs"):
+        answers = [
+            await account.post(path, {"request": ""}),
+            await gone.post(path, order),
+            await capped.post(path, order),
+            await account.post(path, order),
+        ]
+
+        assert [answer.status for answer in answers] == [400, 409, 403, 503]
+        assert answers[-1].code == "paused"
+    session = await account.session()
+    assert (session["balanceMsat"], session["heldMsat"]) == (1_000_000, 0)
+
+
+async def test_a_price_that_cannot_be_paid_is_said_before_that_nothing_is_sold(shop):
+    account, poor = await Account.filled(shop), await Account.filled(shop, 100)
+    waiting, done = await account.quoted(), await account.worked()
+    cheap, too_dear, *_ = [await poor.quoted() for _ in range(4)]
+    await poor.post(f"/jobs/{cheap['jobId']}/accept")  # 5 sats are left
+    paths = [f"/jobs/{job['jobId']}/accept" for job in (done, waiting, too_dear, waiting)]
+    whose = [account, account.narrowed("max_request_msat=1"), poor, account]
+    asked_before = await poor.post(paths[2])
+    shop.core.gate.intake.stop("operator", "says the test")
+
+    answers = [await one.post(path) for one, path in zip(whose, paths, strict=True)]
+
+    assert [answer.status for answer in answers] == [409, 403, 402, 503]
+    assert answers[2].json["payment"] == asked_before.json["payment"]
+    assert answers[3].code == "paused"
+    job = (await shop.get(f"/jobs/{waiting['jobId']}")).json
+    assert job["state"] == "awaiting_work_payment"
