@@ -7,8 +7,7 @@ from api import models as wire
 from api import session_models as models
 from api.route import AnyRoute, Auth, Call, Reply, Route, answer
 from api.session_views import made_before, refunds_view
-from api.views import own_refund_view, refund_view
-from core.books.credentials import Bearer
+from api.views import own_refund_view, refund_view_for
 from core.books.refunds import Refund
 from core.desk.answers import Answer
 from core.desk.front_desk import Desk
@@ -115,19 +114,14 @@ class PayoutRoutes:
             before=made_before(page.cursor, "rfd"),
             limit=page.limit + 1,
         )
-        items = [self._view(refund, call.needed_bearer) for refund in found]
+        view = refund_view_for(call.needed_bearer, self.desk.payouts)
+        items = [view(refund) for refund in found]
         return answer(refunds_view(found, items, page.limit))
 
     async def read(self, call: Call[None, None]) -> Answer:
         """Show a refund."""
         refund = await self.desk.payouts.refund(call.path_id("refundId", "rfd"), call.needed_bearer)
-        return answer(self._view(refund, call.needed_bearer))
-
-    def _view(self, refund: Refund, bearer: Bearer) -> wire.Refund:
-        """Where it goes is told to whoever could have sent it there."""
-        if not bearer.token.caveats.allows("withdraw"):
-            return refund_view(refund)
-        return own_refund_view(refund, self.desk.payouts.claim_lnurl(refund))
+        return answer(refund_view_for(call.needed_bearer, self.desk.payouts)(refund))
 
 
 def _accepted(refund: Refund) -> Answer:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from api import models as wire
 from api import session_models as models
-from api.views import invoice_view, job_view
+from api.views import RefundView, invoice_view, job_view
 from core.books.credentials import Credential
 from core.books.jobs import Job
 from core.books.ledger import Entry
@@ -51,12 +51,14 @@ def entries_view(session_id: str, entries: Sequence[Entry], limit: int) -> model
     )
 
 
-def jobs_view(jobs: Sequence[Job], limit: int, *, now_ms: int, pay_url: PayUrl) -> models.JobPage:
+def jobs_view(
+    jobs: Sequence[Job], limit: int, *, now_ms: int, pay_url: PayUrl, refund_as: RefundView
+) -> models.JobPage:
     """A page of jobs; `jobs` may hold one more than `limit`."""
     shown = jobs[:limit]
     more = len(jobs) > limit
     last = to_cursor(f"{shown[-1].created_at_ms} {shown[-1].job_id}") if more else None
-    items = [job_view(job, now_ms, pay_url=pay_url) for job in shown]
+    items = [job_view(job, now_ms, pay_url=pay_url, refund_as=refund_as) for job in shown]
     return models.JobPage(items=items, next_cursor=last)
 
 

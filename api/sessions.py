@@ -18,7 +18,8 @@ from api.session_views import (
     token_order,
     tokens_view,
 )
-from api.views import invoice_view, job_view
+from api.views import RefundView, invoice_view, job_view, refund_view_for
+from core.books.credentials import Bearer
 from core.books.invoices import Invoice
 from core.books.jobs import Job
 from core.books.sessions import Session
@@ -271,7 +272,7 @@ class SessionRoutes:
         await self.desk.sessions.check(session_id, bearer, "spend")
         fields = call.body()
         order = JobOrder(fields.request, fields.max_price_sats, fields.metadata)
-        render = self._rendering(201)
+        render = self._rendering(bearer, 201)
         job = await self.desk.session_jobs.request_job(
             session_id, bearer, order, client=call.client, keep=call.keep(render)
         )
@@ -285,14 +286,21 @@ class SessionRoutes:
         jobs = await self.desk.session_jobs.list_jobs(
             session_id, bearer, before=made_before(page.cursor, "job"), limit=page.limit + 1
         )
-        return answer(jobs_view(jobs, page.limit, now_ms=self._now_ms(), pay_url=self.desk.pay_url))
+        view = jobs_view(
+            jobs,
+            page.limit,
+            now_ms=self._now_ms(),
+            pay_url=self.desk.pay_url,
+            refund_as=refund_view_for(bearer, self.desk.payouts),
+        )
+        return answer(view)
 
     async def accept_job(self, call: Call[None, None]) -> Answer:
         """Pay the work of a job."""
         job_id = call.path_id("jobId", "job")
         await self.desk.session_jobs.check(job_id, call.needed_bearer)
         call.body()
-        render = self._rendering(200)
+        render = self._rendering(call.needed_bearer, 200)
         job = await self.desk.session_jobs.accept(
             job_id, call.needed_bearer, client=call.client, keep=call.keep(render)
         )
@@ -329,8 +337,14 @@ class SessionRoutes:
     def _shown(self, session: Session) -> Answer:
         return answer(session_view(session, self._now_ms(), pay_url=self.desk.pay_url))
 
-    def _rendering(self, status: int) -> Callable[[Job], Answer]:
-        return partial(_job, status=status, now_ms=self._now_ms(), pay_url=self.desk.pay_url)
+    def _rendering(self, bearer: Bearer, status: int) -> Callable[[Job], Answer]:
+        return partial(
+            _job,
+            status=status,
+            now_ms=self._now_ms(),
+            pay_url=self.desk.pay_url,
+            refund_as=refund_view_for(bearer, self.desk.payouts),
+        )
 
 
 def _session(call: Call[Any, Any]) -> str:
@@ -353,8 +367,8 @@ def _topped_up(invoice: Invoice, *, now_ms: int, pay_url: PayUrl) -> Answer:
     return answer(models.ToppedUp(topup_invoice=view), 201)
 
 
-def _job(job: Job, *, status: int, now_ms: int, pay_url: PayUrl) -> Answer:
-    return answer(job_view(job, now_ms, pay_url=pay_url), status)
+def _job(job: Job, *, status: int, now_ms: int, pay_url: PayUrl, refund_as: RefundView) -> Answer:
+    return answer(job_view(job, now_ms, pay_url=pay_url, refund_as=refund_as), status)
 
 
 def _minted(minted: MintedToken) -> Answer:

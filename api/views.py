@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 from api import models
+from core.books.credentials import Bearer
 from core.books.invoices import Invoice
 from core.books.job_rows import Quote, TokensUsed
 from core.books.jobs import Job
 from core.books.refunds import Refund
+from core.desk.payout_desk import PayoutDesk
 from core.loops.live import WorkDelta
 from core.values.clock import rfc3339
 from core.values.money import charge_sats
@@ -31,6 +33,13 @@ def own_refund_view(refund: Refund, claim_lnurl: str | None = None) -> models.Re
         claim_lnurl=claim_lnurl,
         updated_at=rfc3339(refund.updated_at_ms),
     )
+
+
+def refund_view_for(bearer: Bearer, payouts: PayoutDesk) -> RefundView:
+    """How a session's token may read that session's refunds: as its own if it may withdraw."""
+    if not bearer.token.caveats.allows("withdraw"):
+        return refund_view
+    return lambda refund: own_refund_view(refund, payouts.claim_lnurl(refund))
 
 
 def job_view(

@@ -208,20 +208,35 @@ async def test_the_events_show_the_link_to_the_job_s_token_alone(shop):
     assert found[2].startswith("lnurl1")
 
 
-async def test_what_a_session_s_job_got_back_is_told_to_who_may_withdraw(shop):
+async def job_that_was_given_back(shop):
+    """A session's job with a credited refund, the session's token, and one that only reads."""
     session = await filled_session(shop)
     token = bearing(session["macaroon"])
     order = {"label": "reader", "rights": ["read", "spend"]}
     made = await shop.post("/sessions/me/tokens", json=order, headers=token)
     job = (await shop.post("/sessions/me/jobs", json={"request": "Sort: b, a"}, headers=token)).json
     await shop.core.store.write(give_back, job["jobId"], session["sessionId"])
+    return session["sessionId"], job, token, bearing(made.json["macaroon"])
+
+
+async def test_what_a_session_s_job_got_back_is_told_to_who_may_withdraw(shop):
+    session_id, job, token, reader = await job_that_was_given_back(shop)
 
     seen = [
         (await refund_seen_with(shop, job, **headers))["destination"]
-        for headers in ({}, bearing(made.json["macaroon"]), token)
+        for headers in ({}, reader, token)
     ]
 
-    assert seen == [None, None, session["sessionId"]]
+    assert seen == [None, None, session_id]
+
+
+async def test_in_a_list_of_jobs_what_came_back_is_told_to_who_may_withdraw(shop):
+    session_id, _, token, reader = await job_that_was_given_back(shop)
+
+    pages = [await shop.get("/sessions/me/jobs", headers=headers) for headers in (reader, token)]
+
+    shown = [page.json["items"][0]["refunds"] for page in pages]
+    assert [refund["destination"] for [refund] in shown] == [None, session_id]
 
 
 async def give_back(tx, job_id, session_id):
