@@ -140,6 +140,14 @@ class Cards:
         )
         return self._passing("price", text)
 
+    def given_up(self) -> Letter:
+        """Nobody paid for the check; that its invoice ran out was told before."""
+        return self._passing("check", self.voice.say("card.price_ended", code=self.request.code))
+
+    def below(self) -> Letter:
+        """The invoice that could not be made at first has come."""
+        return self._passing("down", self.voice.say("card.below"))
+
     def closed(self, slot: str, key: str) -> Letter:
         """A card that leads nowhere any more."""
         note = Note(self.voice.say(key, code=self.request.code))
@@ -216,7 +224,7 @@ def bill_of(voice: Voice, text: str, payable: Payable, own: tuple[Button, ...], 
         payable.bill.bolt11,
         payable.url,
         buttons=with_wallet(voice, payable.url, own),
-        hint=hint,
+        hint=f"{voice.say('nostr.bill')}\n{hint}".strip(),
     )
 
 

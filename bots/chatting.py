@@ -78,6 +78,8 @@ class Chatting:
     async def paid(self, scene: Scene, bill: PersonBill, amount: Msat) -> Reply | None:
         """A deposit came: the chat is open, and a question that waited is answered."""
         card = self.purse.paid(scene, bill, amount)
+        if _says_more(scene, bill):
+            card = _passing(card)
         opened = Reply((), (ToldLow(0),))
         if bill.kind == "chat" and not scene.view.person.is_chatting:
             on = scene.note("chat.on", balance=scene.balance)
@@ -163,3 +165,16 @@ class Chatting:
             self.stage.show(scene.place, scene.mail.number, text)
 
         return show
+
+
+def _says_more(scene: Scene, bill: PersonBill) -> bool:
+    """Whether something follows a deposit that tells of the balance, too."""
+    prompt = scene.view.prompt
+    is_answered = prompt is not None and prompt.kind == "question"
+    return is_answered or (bill.kind == "chat" and not scene.view.person.is_chatting)
+
+
+def _passing(card: Reply) -> Reply:
+    """The same, said only where it can take the place of the invoice."""
+    letters = tuple(replace(letter, is_passing=True) for letter in card.letters)
+    return Reply(letters, card.effects)

@@ -130,7 +130,7 @@ class Following:
             billed = await self.counter.price(at, fresh, job, NewCard(request))
         if not billed.letters:
             return billed
-        below = self.counter.cards(at, request).closed("down", "card.below")
+        below = self.counter.cards(at, request).below()
         return Reply((below,)) + billed
 
     async def _waited(self, scene: Scene, code: str) -> Reply:
@@ -139,7 +139,7 @@ class Following:
         if request is None or request.state != "unpaid":
             return Reply()
         cards = self.counter.cards(self._at(scene, request), request)
-        return Reply((cards.closed("check", "card.price_ended"),), (DropRequest(request),))
+        return Reply((cards.given_up(),), (DropRequest(request),))
 
     async def _progress(self, scene: Scene, code: str) -> Reply:
         """The work takes long."""

@@ -137,9 +137,9 @@ class NostrChannel:
                 tasks.create_task(self._hear(relay))
                 tasks.create_task(self._keep_published(relay))
 
-    def plan(self, letter: Letter, shown: Shown | None) -> Sequence[Message]:
+    def plan(self, letter: Letter, _: Shown | None) -> Sequence[Message]:
         """The messages of a letter, which need its `at_ms`. Pure: the same again gives the same."""
-        return messages_of(letter, is_shown=shown is not None)
+        return messages_of(letter)
 
     async def perform(self, peer: Peer, step: Message) -> Outcome:
         """Send a message; it is the same event each time."""

@@ -1,7 +1,7 @@
 """How a letter looks on Nostr: plain messages, one for each piece of news.
 
-There are no buttons, so that hints say what to write instead, and nothing can be changed later, so
-that a card that is shown already is not shown again. An invoice is a message of its own, for
+There are no buttons, so that hints say what to write instead, and nothing can be changed later: a
+card that changes is told anew. An invoice is a message of its own, for
 clients that draw it, and for copying in all others.
 """
 
@@ -25,10 +25,8 @@ class Message:
     reply_to: str | None
 
 
-def messages_of(letter: Letter, *, is_shown: bool) -> list[Message]:
-    """The messages of a letter; none where it only changes what is shown already."""
-    if is_shown and not letter.is_news:
-        return []
+def messages_of(letter: Letter) -> list[Message]:
+    """The messages of a letter."""
     assert letter.at_ms > 0, "a message carries the time of its letter"
     via = NIP04 if letter.via == NIP04 else NIP17
     texts = [part for text in _texts_of(letter.content) for part in parts_of(storable(text))]

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 OLD_MESSAGE = 4  # of NIP-04
 
 _DAY_S = 24 * 3600
-_WRAPS_BACK_S = 3 * _DAY_S  # wraps are dated back by up to two days
+_WRAPS_BACK_S = 5 * _DAY_S  # of messages of three days: wraps are dated back by up to two more
 _OLD_MESSAGES_BACK_S = _DAY_S
 
 

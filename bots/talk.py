@@ -43,6 +43,7 @@ from core.values.texts import Catalogue
 MESSAGES_PER_MINUTE = 20
 OLD_MS = 86_400_000  # what was written longer ago is not done unasked
 QUESTION_MS = 900_000
+NIP04 = "nip04"  # how somebody writes, and the slot of what they are told of it
 REQUEST_LENGTH = 40  # a longer text is a request though a question of ours is open
 
 
@@ -72,6 +73,7 @@ class Conversation:
         if scene.is_back:
             back = scene.note("sys.back")
             await self.desk.welcome_back(scene.place.peer, back)
+        await self._warn_of_nip04(scene)
         try:
             match mail.item:
                 case Event():
@@ -102,6 +104,14 @@ class Conversation:
             contact = view.contacts[0]
             place = Place(contact.peer, contact.via)
         return Scene(mail, view, Voice(self.catalogue, view.lang), place)
+
+    async def _warn_of_nip04(self, scene: Scene) -> None:
+        """Say once to whoever writes by NIP-04 what others can see of it."""
+        if not isinstance(scene.mail.item, Inbound) or scene.place.via != NIP04:
+            return
+        if not await self.desk.has_seen(scene.place.peer, NIP04):
+            warning = scene.note("nostr.nip04", slot=NIP04)
+            await self.desk.say(scene.session_id, Reply((replace(warning, is_news=False),)))
 
     async def _told(self, scene: Scene, event: Event) -> Reply | None:
         match event.what:

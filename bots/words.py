@@ -141,4 +141,4 @@ def is_destination(text: str) -> bool:
 
 def has_words(text: str) -> bool:
     """Whether there is anything to read: a letter, a digit or a sign, not emoji alone."""
-    return any(unicodedata.category(sign)[0] in "LN" for sign in text)
+    return text.strip() == "?" or any(unicodedata.category(sign)[0] in "LN" for sign in text)

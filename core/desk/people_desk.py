@@ -162,6 +162,10 @@ class PeopleDesk:
         """Who was shown this slot."""
         return await self.store.read(outbox.where, slot)
 
+    async def has_seen(self, peer: Peer, slot: str) -> bool:
+        """Whether somebody was shown this slot."""
+        return await self.store.read(outbox.card, peer, slot) is not None
+
     async def new_code(self, session_id: str) -> str:
         """A code for a request. Two at once may get the same: the second is then tried again."""
         return await self.store.read(requests.free_code, session_id)

@@ -18,7 +18,7 @@ def letter(content: Content, **more: object) -> Letter:
 
 
 def texts_of(content: Content) -> list[str]:
-    return [message.text for message in messages_of(letter(content), is_shown=False)]
+    return [message.text for message in messages_of(letter(content))]
 
 
 def without_head(part: str) -> str:
@@ -46,7 +46,7 @@ def test_a_result_stands_between_its_head_and_its_foot() -> None:
 
 
 def test_messages_of_a_letter_are_a_second_apart_so_that_they_stay_in_order() -> None:
-    bill = messages_of(letter(Bill(INVOICE + "\nPay.", "lnbc1x", None)), is_shown=False)
+    bill = messages_of(letter(Bill(INVOICE + "\nPay.", "lnbc1x", None)))
 
     assert [message.created_at for message in bill] == [AT_S, AT_S + 1]
 
@@ -54,14 +54,12 @@ def test_messages_of_a_letter_are_a_second_apart_so_that_they_stay_in_order() ->
 def test_a_message_carries_its_protocol_and_what_it_answers() -> None:
     written = letter(Note("Hi."), via="nip04", reply_to="ab")
 
-    assert messages_of(written, is_shown=False) == [Message("Hi.", AT_S, "nip04", "ab")]
-    assert messages_of(letter(Note("Hi.")), is_shown=False)[0].via == "nip17"
+    assert messages_of(written) == [Message("Hi.", AT_S, "nip04", "ab")]
+    assert messages_of(letter(Note("Hi.")))[0].via == "nip17"
 
 
-def test_a_card_that_is_shown_is_told_again_only_where_it_is_news() -> None:
-    assert messages_of(letter(Note("Paid."), slot="card"), is_shown=True) == []
-    assert messages_of(letter(Note("Paid."), slot="card", is_news=True), is_shown=True) != []
-    assert messages_of(letter(Note("Paid."), slot="card"), is_shown=False) != []
+def test_a_card_that_changes_is_told_anew_for_nothing_can_be_edited() -> None:
+    assert [one.text for one in messages_of(letter(Note("Paid."), slot="card"))] == ["Paid."]
 
 
 def test_a_text_that_no_event_can_carry_is_made_one_that_can() -> None:
@@ -70,7 +68,7 @@ def test_a_text_that_no_event_can_carry_is_made_one_that_can() -> None:
 
 def test_a_letter_without_a_time_is_a_mistake_of_ours() -> None:
     with pytest.raises(AssertionError):
-        messages_of(Letter(peer=PEER, content=Note("Hi.")), is_shown=False)
+        messages_of(Letter(peer=PEER, content=Note("Hi.")))
 
 
 def test_a_text_of_the_most_bytes_is_one_part() -> None:

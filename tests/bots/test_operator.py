@@ -54,7 +54,7 @@ async def test_the_same_number_on_another_bot_is_another_person(chat):
 async def test_on_nostr_the_old_messages_give_no_orders(chat):
     olga = Peer("nostr", REALM, "ab" * 32)
 
-    assert await chat.says(olga, "/admin status", via="nip04") == [UNKNOWN]
+    assert (await chat.says(olga, "/admin status", via="nip04"))[-1] == UNKNOWN
     assert "Open jobs" in (await chat.says(olga, "/admin status", via="nip17"))[0]
 
 
