@@ -59,9 +59,9 @@ class Player:
     seats: dict[str, Seat] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     _cards: dict[str, Seen] = field(default_factory=dict)
-    _taken: set[int] = field(default_factory=set)
+    _taken: set[tuple[str, int]] = field(default_factory=set)
     _maybe: list[Expect] = field(default_factory=list)
-    _said: dict[int, str] = field(default_factory=dict)
+    _said: dict[tuple[str, int], str] = field(default_factory=dict)
     _who: str = ""
     _repeats_left: int = 0
     _was_killed: bool = False
@@ -163,10 +163,10 @@ class Player:
 
     def _is_about(self, expect: Expect, seen: Seen) -> bool:
         """Whether the line can be about this: the same kind of thing, and not told yet."""
-        if seen.what != expect.what or seen.number in self._taken:
+        if seen.what != expect.what or seen.key in self._taken:
             return False
         if expect.card is not None:
-            return seen.card == self._cards[expect.card].card
+            return seen.is_of(self._cards[expect.card])
         return seen.what != "toast" or bool(seen.text)
 
     def _is_extra(self, seen: Seen) -> bool:
@@ -176,18 +176,18 @@ class Player:
                 self._note(expect, seen)
                 return True
         if self._was_killed and RESUMED in seen.text:
-            self._taken.add(seen.number)
+            self._taken.add(seen.key)
             return True
         return False
 
     def _pass_over_repeats(self, sights: Sequence[Seen]) -> None:
         """After a kill a message may come once more; a card is then the one that came last."""
         for seen in sights:
-            is_new = seen.what == "sent" and seen.number not in self._taken
+            is_new = seen.what == "sent" and seen.key not in self._taken
             if not is_new or self._repeats_left == 0 or seen.text not in self._said.values():
                 continue
             self._repeats_left -= 1
-            self._taken.add(seen.number)
+            self._taken.add(seen.key)
             for name, card in self._cards.items():
                 if card.text == seen.text:
                     self._cards[name] = seen
@@ -198,8 +198,8 @@ class Player:
         return {"code": found[1]} if found else {}
 
     def _note(self, expect: Expect, seen: Seen) -> None:
-        self._taken.add(seen.number)
-        self._said[seen.number] = seen.text
+        self._taken.add(seen.key)
+        self._said[seen.key] = seen.text
         found = _CODE.search(seen.text)
         if expect.name is not None:
             self._cards[expect.name] = seen
@@ -217,7 +217,7 @@ class Player:
                 sights = self.seats[name].sees()
                 self._pass_over_repeats(sights)
                 for seen in sights:
-                    is_new = seen.what == "sent" and seen.number not in self._taken
+                    is_new = seen.what == "sent" and seen.key not in self._taken
                     if is_new and not self._is_extra(seen):
                         raise Wrong(f"something came: {seen.text[:300]!r}")
                 if not silence.seconds:
@@ -229,9 +229,9 @@ class Player:
 
     def _now(self, name: str) -> Seen:
         """A card as it looks now."""
-        card = self._cards[name].card
+        card = self._cards[name]
         for seat in self.seats.values():
-            shown = [seen for seen in seat.sees() if seen.card == card and seen.what != "other"]
+            shown = [seen for seen in seat.sees() if seen.is_of(card) and seen.what != "other"]
             if shown:
                 return shown[-1]
         raise KeyError(name)
@@ -280,9 +280,14 @@ class Player:
     def _transcript(self, wrong: Step, reason: str) -> str:
         lines = [f"{self.story.name}: {self.story.title}", ""]
         sights = sorted(
-            (seen.number, name, seen) for name, seat in self.seats.items() for seen in seat.sees()
+            (
+                (seen.at_s, seen.number, name, seen)
+                for name, seat in self.seats.items()
+                for seen in seat.sees()
+            ),
+            key=lambda sight: sight[:3],
         )
-        lines += [line_of(name, seen) for _, name, seen in sights if seen.what != "other"]
+        lines += [line_of(name, seen) for *_, name, seen in sights if seen.what != "other"]
         place = f"line {wrong.number}: " if wrong.number else ""
         lines += ["", f">>> {place}{wrong.line}", f"    {reason}"]
         if log := self.stage.program.log().splitlines()[-8:]:

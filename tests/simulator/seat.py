@@ -35,6 +35,17 @@ class Seen:
     buttons: tuple[Mapping[str, Any], ...] = ()
     entities: frozenset[str] = frozenset()
     reply_to: int | None = None
+    at_s: float = 0.0
+    realm: str = ""  # where these numbers count
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What no other sight has."""
+        return self.realm, self.number
+
+    def is_of(self, other: "Seen") -> bool:
+        """Whether both are about one card."""
+        return (self.realm, self.card) == (other.realm, other.card)
 
     @property
     def form(self) -> str:
@@ -194,4 +205,5 @@ def _seen(event: Event) -> Seen:
         buttons=event.buttons,
         entities=frozenset(one["type"] for one in entities),
         reply_to=message.reply_to if message else None,
+        at_s=event.at_s,
     )

@@ -25,11 +25,12 @@ from tests.simulator.bot_api import SimulatedBotApi
 from tests.simulator.lnbits import SimulatedLnbits
 from tests.simulator.lnbits_books import PaymentRefused
 from tests.simulator.model import SimulatedModel
+from tests.simulator.relays import WORDS, Relays, open_relays
 from tests.simulator.seat import NotPayable
 
 PAGES: Final = "https://shop.example.org"  # where the pay pages are said to be; nobody goes there
 _SHORT: Final = {"check": "pricing.eval_fee_sats", "once": "chat.pay_once_sats"}
-_NO_SETTING: Final = frozenset({"lnbits", "model", "postgres", "balance"})
+_NO_SETTING: Final = WORDS | {"lnbits", "model", "postgres", "balance"}
 
 MakeProgram = Callable[..., Program]
 
@@ -43,6 +44,7 @@ class Stage:
     telegram: SimulatedBotApi
     lnbits: SimulatedLnbits
     model: SimulatedModel
+    relays: Relays
     offset_file: Path
     is_running: bool = True
     offset_s: float = 0.0
@@ -151,6 +153,7 @@ async def open_stage(
         model = await stack.enter_async_context(SimulatedModel())
         lnbits = await stack.enter_async_context(SimulatedLnbits())
         telegram = await stack.enter_async_context(SimulatedBotApi())
+        relays = await stack.enter_async_context(open_relays(world))
         database.data_dir.mkdir(parents=True, exist_ok=True)
         offset_file = database.data_dir / "clock-offset"
         settings = {
@@ -162,6 +165,7 @@ async def open_stage(
             "BOLTWORK_TELEGRAM__TOKEN": telegram.token,
             "BOLTWORK_TELEGRAM__API_BASE": telegram.url,
             **_PLAIN_PRICES,
+            **relays.settings,
             **settings_of(world),
         }
         if moves_clock is not None:
@@ -175,7 +179,7 @@ async def open_stage(
         program = make_program(database.data_dir, database.url, **settings)
         stack.callback(lambda: _forget_clock(program.pid))
         await stack.enter_async_context(program)
-        yield Stage(database, program, telegram, lnbits, model, offset_file)
+        yield Stage(database, program, telegram, lnbits, model, relays, offset_file)
 
 
 # One satoshi for each token of output: a verdict's estimate is the price, and usage is the cost.

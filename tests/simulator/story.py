@@ -19,6 +19,9 @@
 preview. Matchers: `= "whole"`, `~ "part"`, `!~ "absent"`, `/regular expression/`. `{code}` is the
 code in a new message, or else in the latest one, `{NAME.code}` that of a card, and `{NAME}` what a
 line has put there. A line that begins with `@telegram` is for that channel only.
+
+On Nostr: `world: relays=2 auth`, `person anna on nostr17 inbox=none`, `relay r1 down`. There the
+invoice of a card is the message after it, which is what can be paid.
 """
 
 import json
@@ -108,17 +111,17 @@ def _setting(word: str) -> tuple[str, str]:
     return name, value or "yes"
 
 
-_CAST = re.compile(r"(\w+) on (\w+)(?: lang=(\w+))?")
+_CAST = re.compile(r"(\w+) on (\w+)(?: lang=(\w+))?(?: inbox=(here|none|dead))?")
 
 
 def _cast(rest: str) -> Cast:
     match = _CAST.fullmatch(rest.strip())
     if match is None:
         raise ValueError("a person reads: person NAME on CHANNEL lang=en")
-    name, channel, lang = match.groups()
+    name, channel, lang, inbox = match.groups()
     if channel not in (*CHANNELS, "all"):
         raise ValueError(f"there is no channel {channel}")
-    return Cast(name, channel, lang or "en")
+    return Cast(name, channel, lang or "en", inbox or "here")
 
 
 # The lines
@@ -295,7 +298,7 @@ def _of_world(word: str, tokens: Tokens) -> Action:
         case "model":
             return _model(tokens)
         case "telegram" | "lnbits" | "relay":
-            return _trouble(word, tokens)
+            return _at_relay(tokens) if word == "relay" else _trouble(word, tokens)
         case "ledger:" | "calls:":
             what: Any = word.removesuffix(":")
             numbers = {}
@@ -352,6 +355,14 @@ def _trouble(where: Any, tokens: Tokens) -> Trouble | Foreign:
         case "next" | "every":
             return _fault(where, verb, tokens)
     raise ValueError(f"this cannot happen at {where}: {verb}")
+
+
+def _at_relay(tokens: Tokens) -> Trouble:
+    name, verb = tokens.take("a relay, such as r1"), tokens.take("what happens there")
+    if verb not in ("down", "up", "closes", "refuses", "heals"):
+        raise ValueError(f"this cannot happen at a relay: {verb}")
+    reason = tokens.string() if verb == "refuses" else ""
+    return Trouble("relay", verb, reason, name)
 
 
 def _fault(where: Any, verb: str, tokens: Tokens) -> Trouble:

@@ -186,6 +186,7 @@ class Cast:
     name: str
     channel: str  # or "all"
     lang: str = "en"
+    inbox: str = "here"  # on Nostr: whether they say where they read, or a relay that is dead
 
 
 @dataclass(slots=True)

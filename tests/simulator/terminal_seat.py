@@ -8,6 +8,7 @@ that what is an edit elsewhere is a new message here.
 import asyncio
 import io
 import re
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -149,7 +150,7 @@ class TerminalSeat:
         return True
 
     def _see(self, seen: Seen) -> None:
-        self._sights.append(seen)
+        self._sights.append(replace(seen, at_s=time.time(), realm="terminal"))
         self._changed.set()
 
 

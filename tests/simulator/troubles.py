@@ -49,7 +49,22 @@ async def make_trouble(stage: Stage, trouble: Trouble, names: Mapping[str, str])
         case "lnbits":
             await _at_lnbits(stage.lnbits, trouble, names)
         case "relay":
-            raise KeyError("relay in this world")
+            await _at_relay(stage, trouble)
+
+
+async def _at_relay(stage: Stage, trouble: Trouble) -> None:
+    relay = stage.relays.named(trouble.argument)
+    match trouble.call:
+        case "down":
+            await relay.stop()
+        case "up":
+            await relay.start()
+        case "closes":
+            await relay.close_cleanly()
+        case "refuses":
+            relay.verdict = lambda _: (False, trouble.fault)
+        case "heals":
+            relay.verdict = lambda _: (True, "")
 
 
 async def _at_telegram(telegram: SimulatedBotApi, trouble: Trouble) -> None:

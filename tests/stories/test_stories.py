@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Database
-from tests.simulator.player import Player
+from tests.simulator.seats import seated
 from tests.simulator.stage import find_faketime, open_stage
 from tests.simulator.story import read
 from tests.simulator.story_steps import Story, Wait
@@ -23,8 +23,11 @@ async def play(
 ) -> None:
     passes_time = any(isinstance(step.action, Wait) for step in story.steps)
     clock = find_faketime() if passes_time else None
-    async with open_stage(story.world, database, moves_clock=clock) as stage:
-        await Player(story, stage, kill_after).play()
+    async with (
+        open_stage(story.world, database, moves_clock=clock) as stage,
+        seated(story, stage, kill_after) as player,
+    ):
+        await player.play()
 
 
 @pytest.mark.parametrize("story", STORIES, ids=name_of)
