@@ -6,13 +6,13 @@ invoice can no longer be paid; whoever calls has asked the wallet.
 
 from dataclasses import dataclass, replace
 
-from core.books import actions, ledger, payouts, refund_orders, refunds, sessions
+from core.books import actions, ledger, payouts, refund_orders, refunds
 from core.books.ledger import Leg, Transfer
 from core.books.payouts import PAYOUTS, Payout
 from core.books.refunds import Refund
 from core.store.port import Tx
 from core.values.errors import NotFound, WrongState
-from core.values.money import NOTHING, Msat
+from core.values.money import Msat
 from core.values.terms import FeeRule
 
 PAGE_ROWS = 500
@@ -91,21 +91,9 @@ async def credit(tx: Tx, refund_id: str, session_id: str, reason: str, now_ms: i
     if due.state != "due":
         raise WrongState(f"The refund is {due.state}; only what is due can be credited.")
     try:
-        await sessions.state(tx, session_id)
+        total = await refunds.give_to_session(tx, due, session_id, reason=reason, now_ms=now_ms)
     except NotFound:
         raise NotFound("There is no such session.") from None
-    own_id = await sessions.survivor(tx, session_id)
-    total = due.debt.total
-    turned = await refunds.turn(
-        tx, due, "credited", destination=session_id, fee=NOTHING, now_ms=now_ms
-    )
-    assert turned, "the refund was read in this transaction"
-    await ledger.transfer(
-        tx,
-        Transfer(f"credit:{due.refund_id}", "refund", due.refund_id, now_ms, reason),
-        [Leg(due.account_id, Msat(-total)), Leg(own_id, total)],
-    )
-    await sessions.credited(tx, own_id)
     await payouts.tell(tx, due.account_id, now_ms)
     await actions.note(tx, "credit", subject=refund_id, reason=reason, now_ms=now_ms)
     return total

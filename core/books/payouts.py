@@ -266,6 +266,12 @@ async def is_known(tx: Tx, payment_hash: str) -> bool:
     return row is not None or await invoices.get(tx, payment_hash) is not None
 
 
+async def note_paid(tx: Tx, payout: Payout, now_ms: int) -> None:
+    """Remember a payout that the wallet made though these books did not know it, or gave it up."""
+    if not await _end(tx, payout, "paid", "state IN ('failed', 'not_sent')"):
+        await _insert(tx, payout, now_ms)
+
+
 def _ready(
     target: Target, refund_id: str, account_id: str, own_fee: Msat, house_fee: Msat
 ) -> Payout:
@@ -286,11 +292,17 @@ async def _add(tx: Tx, payout: Payout, now_ms: int) -> None:
     await freezes.check(tx, payout.account_id)
     if await is_known(tx, payout.payment_hash):
         raise InvalidRequest("This invoice was used before, or is one of ours.", pointer="/to")
+    await _insert(tx, payout, now_ms)
+    await tell(tx, payout.account_id, now_ms)
+    tx.announce(PAYOUTS)
+
+
+async def _insert(tx: Tx, payout: Payout, look_at_ms: int) -> None:
     await tx.run(
         "INSERT INTO payouts (payment_hash, refund_id, account_id, bolt11, invoice_expires_at_ms,"
         " amount_msat, own_fee_msat, house_fee_msat, state, look_at_ms) VALUES (:payment_hash,"
         " :refund_id, :account_id, :bolt11, :expires_at_ms, :amount, :own_fee, :house_fee,"
-        " 'ready', :now_ms)",
+        " :state, :look_at_ms)",
         payment_hash=payout.payment_hash,
         refund_id=payout.refund_id,
         account_id=payout.account_id,
@@ -299,10 +311,9 @@ async def _add(tx: Tx, payout: Payout, now_ms: int) -> None:
         amount=payout.amount,
         own_fee=payout.own_fee,
         house_fee=payout.house_fee,
-        now_ms=now_ms,
+        state=payout.state,
+        look_at_ms=look_at_ms,
     )
-    await tell(tx, payout.account_id, now_ms)
-    tx.announce(PAYOUTS)
 
 
 async def tell(tx: Tx, account_id: str, now_ms: int) -> None:

@@ -5,8 +5,6 @@ Every invoice and payout carries at the wallet its kind and its ids, so the acco
 made again where it is gone. What was asked for is gone with it: such a job has failed, and all that
 was paid for it is owed back at the house's cost; such a session has its money and, where the mark
 names it, its token.
-
-This is the one place besides their own files that writes refunds and payouts: as already paid.
 """
 
 import re
@@ -27,7 +25,8 @@ from core.books import (
 from core.books.invoices import Invoice, Purpose
 from core.books.job_rows import NewJob
 from core.books.ledger import FEES, OWNER, WALLET, Leg, Transfer
-from core.books.refunds import Debt, Refund
+from core.books.payouts import Payout
+from core.books.refunds import Debt
 from core.books.settlement import Payment
 from core.store.port import Tx
 from core.values.ids import is_id
@@ -180,33 +179,15 @@ async def _pay_debt(
     own = min(debt.own, moved.amount - house)
     own_fee = min(moved.fee, debt.own - own) if own else 0
     if due is not None:
-        await _turn_paid(tx, moved, due, refund_id, now_ms)
+        await refunds.turn_paid(
+            tx, due, refund_id, amount=moved.amount, fee=moved.fee, now_ms=now_ms
+        )
         rest = Debt(Msat(debt.house - house), Msat(debt.own - own - own_fee))
         await refunds.owe(tx, job_id, rest, terms.refund_fee, now_ms)
     else:
         await _add_paid(tx, moved, job_id, refund_id, now_ms)
     is_covered = house + own == moved.amount
     return Msat(house + own + own_fee), Msat(moved.fee - own_fee if is_covered else 0)
-
-
-async def _turn_paid(tx: Tx, moved: Movement, due: Refund, refund_id: str, now_ms: int) -> None:
-    """What is due is what was paid; an id that was lost stands for it from now on."""
-    await tx.run(
-        "UPDATE refunds SET state = 'paid', house_msat = 0, own_msat = 0, claim_id = NULL,"
-        " amount_msat = :amount, fee_msat = :fee, updated_at_ms = :now_ms"
-        " WHERE refund_id = :refund_id",
-        refund_id=due.refund_id,
-        amount=moved.amount,
-        fee=moved.fee,
-        now_ms=now_ms,
-    )
-    if refund_id != due.refund_id:
-        await tx.run(
-            "INSERT INTO joined_refunds (refund_id, into_id) VALUES (:refund_id, :into_id)"
-            " ON CONFLICT (refund_id) DO NOTHING",
-            refund_id=refund_id,
-            into_id=due.refund_id,
-        )
 
 
 async def _pay_from_balance(
@@ -220,36 +201,31 @@ async def _pay_from_balance(
 
 
 async def _add_paid(tx: Tx, moved: Movement, account_id: str, refund_id: str, now_ms: int) -> None:
-    await tx.run(
-        "INSERT INTO refunds (refund_id, account_id, state, house_msat, own_msat, amount_msat,"
-        " fee_msat, destination, created_at_ms, updated_at_ms) VALUES (:refund_id, :account_id,"
-        " 'paid', 0, 0, :amount, :fee, :bolt11, :now_ms, :now_ms)"
-        " ON CONFLICT (refund_id) DO UPDATE SET state = 'paid', fee_msat = :fee,"
-        " updated_at_ms = :now_ms",
-        refund_id=refund_id,
-        account_id=account_id,
+    await refunds.add_paid(
+        tx,
+        refund_id,
+        account_id,
         amount=moved.amount,
         fee=moved.fee,
-        bolt11=moved.bolt11,
+        destination=moved.bolt11,
         now_ms=now_ms,
     )
 
 
 async def _note_paid(tx: Tx, moved: Movement, account_id: str, refund_id: str, now_ms: int) -> None:
     """Remember the invoice, so that it is never offered again."""
-    await tx.run(
-        "INSERT INTO payouts (payment_hash, refund_id, account_id, bolt11, invoice_expires_at_ms,"
-        " amount_msat, own_fee_msat, house_fee_msat, state, look_at_ms) VALUES (:payment_hash,"
-        " :refund_id, :account_id, :bolt11, :now_ms, :amount, :fee, 0, 'paid', :now_ms)"
-        " ON CONFLICT (payment_hash) DO UPDATE SET state = 'paid'",
+    payout = Payout(
         payment_hash=moved.payment_hash,
         refund_id=refund_id,
         account_id=account_id,
         bolt11=moved.bolt11,
+        invoice_expires_at_ms=now_ms,
         amount=moved.amount,
-        fee=moved.fee,
-        now_ms=now_ms,
+        own_fee=moved.fee,
+        house_fee=NOTHING,
+        state="paid",
     )
+    await payouts.note_paid(tx, payout, now_ms)
 
 
 def _invoice(moved: Movement, account_id: str, purpose: Purpose, now_ms: int) -> Invoice:

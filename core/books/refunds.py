@@ -8,10 +8,11 @@ whole satoshi of the debt less the fee cap.
 from dataclasses import dataclass
 from typing import Literal
 
-from core.books import refund_orders
+from core.books import ledger, refund_orders, sessions
+from core.books.ledger import Leg, Transfer
 from core.store.port import Row, Tx
 from core.values.claims import new_claim_id
-from core.values.errors import NotFound
+from core.values.errors import NotFound, WrongState
 from core.values.ids import is_id, new_id
 from core.values.money import MSAT_PER_SAT, NOTHING, Msat, payout_sats
 from core.values.terms import FeeRule
@@ -103,6 +104,69 @@ async def credit(tx: Tx, account_id: str, amount: Msat, session_id: str, now_ms:
         account_id=account_id,
         amount=amount,
         session_id=session_id,
+        now_ms=now_ms,
+    )
+
+
+async def give_to_session(
+    tx: Tx, due: Refund, session_id: str, *, reason: str = "", now_ms: int
+) -> Msat:
+    """Give a debt whole to the balance of a session; return how much it was.
+
+    Raises NotFound where there is no such session, WrongState where it is no longer due as seen.
+    """
+    await sessions.state(tx, session_id)
+    own_id, total = await sessions.survivor(tx, session_id), due.debt.total
+    if not await turn(tx, due, "credited", destination=session_id, fee=NOTHING, now_ms=now_ms):
+        raise WrongState("The refund is no longer due.")
+    await ledger.transfer(
+        tx,
+        Transfer(f"credit:{due.refund_id}", "refund", due.refund_id, now_ms, reason),
+        [Leg(due.account_id, Msat(-total)), Leg(own_id, total)],
+    )
+    await sessions.credited(tx, own_id)
+    return total
+
+
+async def turn_paid(
+    tx: Tx, due: Refund, refund_id: str, *, amount: Msat, fee: Msat, now_ms: int
+) -> None:
+    """What is due was paid, under another id maybe, which stands for it from now on."""
+    await tx.run(
+        "UPDATE refunds SET state = 'paid', house_msat = 0, own_msat = 0, claim_id = NULL,"
+        " amount_msat = :amount, fee_msat = :fee, updated_at_ms = :now_ms"
+        " WHERE refund_id = :refund_id",
+        refund_id=due.refund_id,
+        amount=amount,
+        fee=fee,
+        now_ms=now_ms,
+    )
+    if refund_id != due.refund_id:
+        await _join(tx, refund_id, due.refund_id)
+
+
+async def add_paid(
+    tx: Tx,
+    refund_id: str,
+    account_id: str,
+    *,
+    amount: Msat,
+    fee: Msat,
+    destination: str,
+    now_ms: int,
+) -> None:
+    """Note a refund that was paid before these books knew of it, or after it had failed."""
+    await tx.run(
+        "INSERT INTO refunds (refund_id, account_id, state, house_msat, own_msat, amount_msat,"
+        " fee_msat, destination, created_at_ms, updated_at_ms) VALUES (:refund_id, :account_id,"
+        " 'paid', 0, 0, :amount, :fee, :destination, :now_ms, :now_ms)"
+        " ON CONFLICT (refund_id) DO UPDATE SET state = 'paid', fee_msat = :fee,"
+        " updated_at_ms = :now_ms",
+        refund_id=refund_id,
+        account_id=account_id,
+        amount=amount,
+        fee=fee,
+        destination=destination,
         now_ms=now_ms,
     )
 
@@ -216,7 +280,8 @@ async def _join(tx: Tx, refund_id: str, into_id: str) -> None:
         into_id=into_id,
     )
     await tx.run(
-        "INSERT INTO joined_refunds (refund_id, into_id) VALUES (:refund_id, :into_id)",
+        "INSERT INTO joined_refunds (refund_id, into_id) VALUES (:refund_id, :into_id)"
+        " ON CONFLICT (refund_id) DO NOTHING",
         refund_id=refund_id,
         into_id=into_id,
     )

@@ -8,9 +8,8 @@ how it ends, is the payer's business.
 from dataclasses import dataclass
 from typing import assert_never
 
-from core.books import credentials, job_rows, ledger, payouts, refunds, sessions
+from core.books import credentials, job_rows, ledger, payouts, refunds
 from core.books.credentials import Bearer
-from core.books.ledger import Leg, Transfer
 from core.books.refunds import Refund
 from core.desk.answers import AnswerBook, Keep
 from core.desk.session_desk import own
@@ -36,7 +35,7 @@ from core.values.errors import (
     WrongState,
 )
 from core.values.ids import is_id
-from core.values.money import MSAT_PER_SAT, NOTHING, Msat, from_sats, payout_sats
+from core.values.money import MSAT_PER_SAT, Msat, from_sats, payout_sats
 from core.values.terms import FeeRule, RefundTerms
 from core.wallets.lnurl import Resolver
 
@@ -185,21 +184,9 @@ class PayoutDesk:
         """Give a debt whole to a session's balance."""
         now_ms = self.clock.now_ms()
         try:
-            await sessions.state(tx, session_id)
+            await refunds.give_to_session(tx, due, session_id, now_ms=now_ms)
         except NotFound:
             raise InvalidRequest("There is no such session.", pointer="/to") from None
-        own_id = await sessions.survivor(tx, session_id)
-        total = due.debt.total
-        if not await refunds.turn(
-            tx, due, "credited", destination=session_id, fee=NOTHING, now_ms=now_ms
-        ):
-            raise WrongState("The refund is no longer due.")
-        await ledger.transfer(
-            tx,
-            Transfer(f"credit:{due.refund_id}", "refund", due.refund_id, now_ms),
-            [Leg(due.account_id, Msat(-total)), Leg(own_id, total)],
-        )
-        await sessions.credited(tx, own_id)
         return await self._shown(tx, due.refund_id, due.account_id, keep)
 
     async def _start_refund(
