@@ -9,6 +9,7 @@ from core.books.requests import Request
 from core.books.talks import Turn
 from core.desk.people_reply import (
     AddRequest,
+    Answered,
     DropRequest,
     Effect,
     NewCard,
@@ -36,8 +37,10 @@ class Asking:
         """Somebody asks for something."""
         if (refusal := scene.refusal) is not None:
             return Reply((refusal,), effects)
-        if len(text) > TEXT_MAX:
-            return Reply((scene.note("ref.long", n=len(text), max=TEXT_MAX),))
+        most = min(TEXT_MAX, self.counter.desk.characters_max(text))
+        if len(text) > most:
+            return Reply((scene.note("ref.long", n=len(text), max=most),))
+        effects += _questions_left(scene)
         self.counter.desk.check_intake()
         shop = self.counter.shop
         waiting = [one for one in scene.view.open_requests if one.state == "unpaid"]
@@ -188,6 +191,14 @@ class Asking:
 
     async def _find(self, scene: Scene, code: str) -> Request | None:
         return await self.counter.desk.request(scene.session_id, code)
+
+
+def _questions_left(scene: Scene) -> tuple[Effect, ...]:
+    """A question of ours that a request passes over is closed: a later yes is not for it."""
+    prompt = scene.view.prompt
+    if prompt is None or prompt.kind == "question":
+        return ()
+    return (Answered(scene.place.peer),)
 
 
 def _next(request: Request) -> Request:

@@ -20,6 +20,7 @@ from core.desk.people_reply import (
     ToldLow,
 )
 from core.desk.talk_desk import TalkDesk
+from core.values.errors import Paused
 from core.values.mail import Button, Letter, Result
 from core.values.money import Msat, from_sats
 
@@ -88,9 +89,11 @@ class Chatting:
         if prompt is not None and prompt.kind == "question":
             answered = Reply((), (Answered(scene.place.peer),))
             place = replace(scene.place, message_id=prompt.ref or None)
-            return await self.turn(
-                replace(scene, place=place), prompt.body, card + opened + answered
-            )
+            before = card + opened + answered
+            try:
+                return await self.turn(replace(scene, place=place), prompt.body, before)
+            except Paused:  # the deposit is told all the same; the question is to be asked again
+                return before + Reply((scene.note("sys.paused"),))
         return card + opened
 
     async def is_funded_next(self, scene: Scene) -> bool:

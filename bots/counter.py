@@ -5,25 +5,26 @@ that a payment is never lost, whenever it comes: the request goes on if it still
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 
 from bots.cards import Cards, Payable, price_of
 from bots.scene import Scene, Shop
+from core.books.inbox import Event
 from core.books.jobs import Job
 from core.books.metering import MoneyMissing
 from core.books.requests import BillKind, PersonBill, Request
 from core.desk.people_desk import PeopleDesk
 from core.desk.people_reply import Billed, Effect, Remind, Reply, Told
-from core.values.errors import WalletUnavailable
+from core.values.errors import Paused, WalletUnavailable
 from core.values.mail import Letter
 from core.values.money import Msat, charge_sats, from_sats
 from core.wallets.port import WalletInvoice
 
 INVOICE_S = 3.0  # nobody waits longer for a card; it comes later then
-AGAIN_MS = 5_000
+AGAIN_MS, PAUSED_MS = 5_000, 60_000
 EXPIRED = "expired"  # reminder: an invoice has run out
 INVOICE = "invoice"  # reminder: an invoice could not be made
 PROGRESS = "progress"  # reminder: the work takes long
@@ -49,21 +50,32 @@ class Counter:
         self, scene: Scene, request: Request, *, max_price_sats: int, reply: Reply
     ) -> bool:
         """Have a request checked, paid from the balance; False where that does not cover it."""
-
-        def started(_: Job) -> Reply:
-            return reply + Reply((), (Told(request, "evaluating"),))
-
-        try:
-            await self.desk.start(
+        return await _is_covered(
+            self.desk.start(
                 scene.mail,
                 scene.view,
                 request,
                 max_price_sats=max_price_sats,
-                reply=started,
+                reply=_started(request, reply),
             )
-        except MoneyMissing:
-            return False
-        return True
+        )
+
+    async def start_paid(
+        self, scene: Scene, request: Request, *, max_price_sats: int, reply: Reply
+    ) -> bool:
+        """The same, now that the request's invoice is paid: nothing but the money is in the way.
+
+        Raises WrongState, RateLimited.
+        """
+        return await _is_covered(
+            self.desk.start_paid(
+                scene.mail,
+                scene.view,
+                request,
+                max_price_sats=max_price_sats,
+                reply=_started(request, reply),
+            )
+        )
 
     async def accept(
         self, scene: Scene, request: Request, *, reply: Callable[[Job], Reply]
@@ -78,11 +90,9 @@ class Counter:
             told = Told(request, job.state)
             return reply(job) + Reply((), (told, self.progress(request, scene.now_ms)))
 
-        try:
-            await self.desk.accept(scene.mail, scene.view, request.job_id, reply=accepted)
-        except MoneyMissing:
-            return False
-        return True
+        return await _is_covered(
+            self.desk.accept(scene.mail, scene.view, request.job_id, reply=accepted)
+        )
 
     async def bill_check(
         self, scene: Scene, request: Request, *effects: Effect, is_redrawn: bool = False
@@ -133,17 +143,36 @@ class Counter:
                 )
         except TimeoutError:
             raise WalletUnavailable(f"no invoice within {INVOICE_S} s") from None
+        except Paused as pause:
+            if not isinstance(scene.mail.item, Event):
+                raise
+            # The person has asked before, and is not kept waiting for an answer to all the rest.
+            raise WalletUnavailable(pause.reason) from pause
 
     def _later(
         self, scene: Scene, request: Request, fault: WalletUnavailable, effects: tuple[Effect, ...]
     ) -> Reply:
         """No invoice can be made now: say so once, and try again."""
         log.warning("invoice for a request not made", reason=fault.reason)
-        again = Remind(INVOICE, request.code, scene.now_ms + AGAIN_MS)
+        is_paused = isinstance(fault.__cause__, Paused)
+        again_at_ms = scene.now_ms + (PAUSED_MS if is_paused else AGAIN_MS)
+        again = Remind(INVOICE, request.code, again_at_ms)
         down: tuple[Letter, ...] = ()
         if not scene.is_reminded:
             down = (scene.note("pay.down", code=request.code, slot=f"{request.code}:down"),)
         return Reply(down, (*effects, again))
+
+
+async def _is_covered(paying: Awaitable[None]) -> bool:
+    try:
+        await paying
+    except MoneyMissing:
+        return False
+    return True
+
+
+def _started(request: Request, reply: Reply) -> Callable[[Job], Reply]:
+    return lambda _: reply + Reply((), (Told(request, "evaluating"),))
 
 
 def _bill(scene: Scene, request: Request, kind: BillKind, made: WalletInvoice) -> PersonBill:

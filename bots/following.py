@@ -29,10 +29,7 @@ class Following:
         """An invoice that was shown for a request is paid: the money is on the balance."""
         request = await self.counter.desk.request(scene.session_id, bill.ref)
         if request is None:  # it was deleted; its money is on the balance all the same
-            paid = scene.note(
-                "card.paid_chat", amount=scene.voice.has(amount), balance=scene.balance
-            )
-            return Reply((paid,), (PaidBill(bill.payment_hash),))
+            return _kept(scene, bill, amount)
         at = self._at(scene, request)
         was_paid = (PaidBill(bill.payment_hash),)
         if bill.kind == "price":
@@ -44,8 +41,11 @@ class Following:
         news = self._about_payment(at, request, bill, amount)
         reply = Reply((checking, *news), was_paid)
         most = self._most(at, request) if bill.kind == "once" else scene.view.person.limit_sats
-        if await self.counter.start(at, request, max_price_sats=most, reply=reply):
-            return None
+        try:
+            if await self.counter.start_paid(at, request, max_price_sats=most, reply=reply):
+                return None
+        except WrongState:  # the account is frozen, or was closed over HTTP
+            return _kept(at, bill, amount)
         return await self.counter.bill_check(at, _next(request), NewCard(request), *was_paid)
 
     async def job_moved(self, scene: Scene, job_id: str) -> Reply | None:
@@ -249,6 +249,12 @@ class Following:
 
 def _next(request: Request) -> Request:
     return replace(request, version=request.version + 1)
+
+
+def _kept(scene: Scene, bill: PersonBill, amount: Msat) -> Reply:
+    """A payment that nothing waits for: it is on the balance."""
+    paid = scene.note("card.paid_chat", amount=scene.voice.has(amount), balance=scene.balance)
+    return Reply((paid,), (PaidBill(bill.payment_hash),))
 
 
 def _withdraw_button(scene: Scene) -> tuple[Row, ...]:

@@ -102,10 +102,8 @@ class Household:
 
     def ask_to_delete(self, scene: Scene) -> Reply:
         """Somebody wants everything forgotten."""
-        if scene.view.account.balance:
-            return Reply((scene.note("del.balance", balance=scene.balance),))
-        if scene.view.open_requests:
-            return Reply((scene.note("del.running", code=scene.view.open_requests[0].code),))
+        if (obstacle := _obstacle(scene)) is not None:
+            return Reply((obstacle,))
         ref = secrets.token_hex(4)
         buttons = (
             (
@@ -119,7 +117,9 @@ class Household:
         return Reply((letter,), (Ask(scene.place.peer, prompt),))
 
     def delete(self, scene: Scene) -> Reply:
-        """Somebody said yes to that."""
+        """Somebody said yes to that; what was begun meanwhile is not forgotten."""
+        if (obstacle := _obstacle(scene)) is not None:
+            return Reply((obstacle,))
         return Reply((scene.note("del.done"),), (ForgetTalk(), ForgetRequests()))
 
     async def history(
@@ -154,3 +154,12 @@ class Household:
         hint = scene.voice.say("hint.result", code=shown[0].code)
         note = Note("\n".join(lines), buttons=tuple(rows), hint=hint)
         return Reply((letter(note, HISTORY_SLOT),))
+
+
+def _obstacle(scene: Scene) -> Letter | None:
+    """Why not everything can be forgotten now."""
+    if scene.view.account.balance:
+        return scene.note("del.balance", balance=scene.balance)
+    if scene.view.open_requests:
+        return scene.note("del.running", code=scene.view.open_requests[0].code)
+    return None

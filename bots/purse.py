@@ -180,7 +180,8 @@ class Purse:
         """Withdrawals of the person have changed: those that ended, or cannot be known yet."""
         letters = []
         for refund in await self.desk.refunds(scene.session_id):
-            if refund.updated_at_ms < scene.mail.at_ms or refund.state in {"due", "sending"}:
+            # Each change is told by mail of its own, written in the same moment.
+            if refund.updated_at_ms != scene.mail.at_ms or refund.state in {"due", "sending"}:
                 continue
             slot = _slot(refund.refund_id)
             at = await self._where_shown(scene, slot)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.books.inbox import Event, Mail
-from core.desk.people_desk import View
+from core.desk.person_view import View
 from core.values.mail import Content, Inbound, Letter, Note, Peer, Presence, Row
 from core.values.money import Msat, from_sats
 from core.values.pricing import Prices, Pricing, request_cost_msat

@@ -21,8 +21,15 @@ from bots.words import command_in, has_words, is_destination, is_greeting, says_
 from core.books.inbox import Event, Mail
 from core.books.talks import Prompt
 from core.desk.people_desk import PeopleDesk
-from core.desk.people_reply import Answered, Ask, Reply
-from core.values.errors import Paused, QueueFull, RateLimited, ShuttingDown
+from core.desk.people_reply import Ask, Reply
+from core.values.errors import (
+    Paused,
+    QueueFull,
+    RateLimited,
+    ShuttingDown,
+    Unavailable,
+    WrongState,
+)
 from core.values.mail import (
     Button,
     Edited,
@@ -85,7 +92,11 @@ class Conversation:
                 raise
             reply = Reply((scene.note("sys.paused"),))
         except RateLimited as refusal:
+            if isinstance(mail.item, Event):  # running answers hold the money: they end soon
+                raise Unavailable(refusal.detail) from refusal
             reply = Reply((scene.note("busy.slow", seconds=refusal.retry_after_s),))
+        except WrongState:  # the account is frozen, or was closed over HTTP
+            reply = Reply((scene.note("sys.blocked"),))
         if reply is not None:
             await self.desk.finish(mail, reply)
 
@@ -199,10 +210,7 @@ class Conversation:
             return self.commands.household.hello(scene)
         if inbound is not None and await self._is_about_a_price(inbound):
             return Reply((scene.note("price.no_haggling"),))
-        prompt = scene.view.prompt
-        is_unanswered = prompt is not None and prompt.kind == "withdraw"
-        closed = (Answered(scene.place.peer),) if is_unanswered else ()
-        return await self.asking.ask(scene, text, *closed)
+        return await self.asking.ask(scene, text)
 
     async def _is_about_a_price(self, inbound: Inbound) -> bool:
         if inbound.reply_to is None:

@@ -15,8 +15,8 @@ from core.books.links import Link, LinkState
 from core.books.people import Contact
 from core.desk import people_reply
 from core.desk.answers import AnswerBook, Keep
-from core.desk.people_desk import View
 from core.desk.people_reply import Reply
+from core.desk.person_view import View
 from core.desk.session_desk import ME, own
 from core.store.port import Store, Tx
 from core.values.clock import Clock

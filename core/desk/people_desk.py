@@ -6,43 +6,42 @@ that somebody else has closed meanwhile has no second effect.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from core.books import (
     allowances,
-    closing,
     credentials,
     inbox,
     jobs,
-    ledger,
     lifecycle,
     outbox,
     people,
     refunds,
     requests,
     session_jobs,
-    sessions,
     talks,
 )
 from core.books.credentials import Bearer
 from core.books.inbox import Mail
 from core.books.job_rows import NewJob
 from core.books.jobs import Job
-from core.books.ledger import Account
-from core.books.people import Contact, Person
+from core.books.people import Person
 from core.books.refunds import Refund
 from core.books.requests import PersonBill, Request
-from core.books.talks import Prompt
 from core.desk import people_reply
 from core.desk.answers import Along
-from core.desk.job_desk import JobDesk, JobOrder
+from core.desk.job_desk import JobDesk
 from core.desk.payout_desk import PayoutDesk
 from core.desk.people_reply import Reply
+from core.desk.person_view import View, view_of
 from core.desk.session_desk import MintedToken, SessionDesk, TokenOrder
 from core.desk.till import Till
 from core.store.port import Store, Tx
+from core.values import pricing
 from core.values.caveats import read_caveats
 from core.values.clock import Clock
+from core.values.errors import Refused
 from core.values.ids import new_id
 from core.values.mail import Inbound, Letter, Peer, Press
 from core.values.money import Msat
@@ -50,35 +49,7 @@ from core.values.terms import JobTerms
 from core.values.tokens import Token, TokenKeys, mint
 from core.wallets.port import Paid, WalletInvoice
 
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What the conversation knows of a person, all from rows; `contact` is who wrote, if any."""
-
-    person: Person
-    contacts: tuple[Contact, ...]
-    contact: Contact | None
-    account: Account
-    prompt: Prompt | None
-    open_requests: tuple[Request, ...]
-    wrote_lately: int  # messages of the last minute
-    closes_on: str  # the day on which the service ends, or ""
-    now_ms: int
-
-    @property
-    def session_id(self) -> str:
-        """The session that the person spends."""
-        return self.person.session_id
-
-    @property
-    def free(self) -> Msat:
-        """What can be spent now."""
-        return self.account.free
-
-    @property
-    def lang(self) -> str:
-        """The person's language."""
-        return self.person.lang
+REFUNDS_MAX = 50  # withdrawals of one person that are looked at, the latest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +82,7 @@ class PeopleDesk:
 
     async def view(self, session_id: str, peer: Peer | None) -> View:
         """A person as it stands now."""
-        return await self.store.read(_view, session_id, peer, self.clock.now_ms())
+        return await self.store.read(view_of, session_id, peer, self.clock.now_ms())
 
     def bearer(self, person: Person) -> Bearer:
         """The person's own token."""
@@ -132,7 +103,7 @@ class PeopleDesk:
 
     async def history(self, session_id: str, *, skip: int, limit: int) -> list[Request]:
         """A person's requests, newest first."""
-        return await self.store.read(_history, session_id, skip, limit)
+        return await self.store.read(requests.page, session_id, skip=skip, limit=limit)
 
     async def job(self, job_id: str) -> Job:
         """A job. Raises NotFound."""
@@ -152,7 +123,7 @@ class PeopleDesk:
 
     async def refunds(self, session_id: str) -> list[Refund]:
         """A person's latest withdrawals, newest first."""
-        return await self.store.read(_refunds, session_id)
+        return await self.store.read(refunds.page, session_id, before=None, limit=REFUNDS_MAX)
 
     async def slot_of(self, peer: Peer, ext_id: str) -> str | None:
         """What a message of ours that somebody answers is about."""
@@ -208,6 +179,11 @@ class PeopleDesk:
             found |= isinstance(await self.till.settler.ask(bill.payment_hash), Paid)
         return found
 
+    def characters_max(self, text: str) -> int:
+        """How many characters of this text, or of one like it, the model can take."""
+        size, most = pricing.estimated_tokens(text), self.jobs.model.context_tokens
+        return len(text) if size <= most else len(text) * most // size
+
     async def start(
         self,
         mail: Mail,
@@ -219,9 +195,28 @@ class PeopleDesk:
     ) -> None:
         """Make a request a job: the balance pays the check.
 
-        Raises MoneyMissing, RateLimited, InvalidRequest, QueueFull, ShuttingDown, WrongState.
+        Raises MoneyMissing, RateLimited, QueueFull, ShuttingDown, Paused, WrongState.
         """
-        self.jobs.check_fields(JobOrder(request.text))
+        opening = self._opening(mail, view, request, max_price_sats)
+        await self.store.write(self._start_new, opening, reply)
+
+    async def start_paid(
+        self,
+        mail: Mail,
+        view: View,
+        request: Request,
+        *,
+        max_price_sats: int,
+        reply: Callable[[Job], Reply],
+    ) -> None:
+        """The same for a request whose invoice was paid: that is done however much waits.
+
+        Raises MoneyMissing, RateLimited, WrongState.
+        """
+        opening = self._opening(mail, view, request, max_price_sats)
+        await self.store.write(self._start, opening, reply)
+
+    def _opening(self, mail: Mail, view: View, request: Request, max_price_sats: int) -> "_Opening":
         bearer = self.bearer(view.person)
         new = NewJob(
             job_id=new_id("job"),
@@ -236,8 +231,7 @@ class PeopleDesk:
             session_id=view.session_id,
             caveats=(),
         )
-        opening = _Opening(mail, request, new, bearer)
-        await self.store.write(self._start, opening, reply)
+        return _Opening(mail, request, new, bearer)
 
     async def accept(
         self, mail: Mail, view: View, job_id: str, *, reply: Callable[[Job], Reply]
@@ -261,16 +255,18 @@ class PeopleDesk:
         """Send free money away. Raises what `PayoutDesk.withdraw` raises."""
 
         async def along(tx: Tx, refund: Refund, now_ms: int) -> None:
-            if await inbox.done(tx, mail):
-                await people_reply.write(tx, mail.session_id, reply(refund), now_ms)
+            if not await inbox.done(tx, mail):
+                raise _AnsweredMeanwhile("This was answered meanwhile.")
+            await people_reply.write(tx, mail.session_id, reply(refund), now_ms)
 
-        await self.payouts.withdraw(
-            view.session_id,
-            self.bearer(view.person),
-            to,
-            amount_sats=amount_sats,
-            keep=Along(along),
-        )
+        with suppress(_AnsweredMeanwhile):
+            await self.payouts.withdraw(
+                view.session_id,
+                self.bearer(view.person),
+                to,
+                amount_sats=amount_sats,
+                keep=Along(along),
+            )
 
     async def hand_out_token(
         self, mail: Mail, view: View, *, reply: Callable[[MintedToken], Reply]
@@ -287,16 +283,19 @@ class PeopleDesk:
         await people_reply.write(tx, mail.session_id, reply, self.clock.now_ms())
         return True
 
+    async def _start_new(self, tx: Tx, opening: "_Opening", reply: Callable[[Job], Reply]) -> None:
+        if not opening.new.eval_fee:
+            allowance, now_ms = self.jobs.free_evaluations, self.clock.now_ms()
+            await allowances.use_or_refuse(tx, allowance, opening.new.client, now_ms)
+        await self._start(tx, opening, reply)
+        await self.jobs.check_capacity(tx)
+
     async def _start(self, tx: Tx, opening: "_Opening", reply: Callable[[Job], Reply]) -> None:
         mail, request = opening.mail, opening.request
         if not await inbox.done(tx, mail):
             return
         now_ms = self.clock.now_ms()
-        if not opening.new.eval_fee:
-            allowance = self.jobs.free_evaluations
-            await allowances.use_or_refuse(tx, allowance, opening.new.client, now_ms)
         job = await session_jobs.open_job(tx, opening.new, opening.bearer, now_ms=now_ms)
-        await self.jobs.check_capacity(tx)
         if not await requests.start(tx, request, job.job_id):
             started = replace(request, job_id=job.job_id, state="started", told="evaluating")
             await requests.add(tx, started)
@@ -331,6 +330,10 @@ class PeopleDesk:
         await people_reply.write(tx, mail.session_id, reply(minted), now_ms)
 
 
+class _AnsweredMeanwhile(Refused):
+    """Somebody else has closed the mail that this answers: nothing of it is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Opening:
     """A request that becomes a job."""
@@ -356,25 +359,6 @@ async def _lose(tx: Tx, peer: Peer) -> None:
     await outbox.park(tx, peer)
 
 
-async def _view(tx: Tx, session_id: str, peer: Peer | None, now_ms: int) -> View:
-    session_id = await sessions.survivor(tx, session_id)  # mail in hand may be from before a join
-    person = await people.person(tx, session_id)
-    contacts = await people.contacts(tx, session_id)
-    account = await ledger.account(tx, session_id)
-    assert account is not None, "a session has an account"
-    return View(
-        person=person,
-        contacts=tuple(contacts),
-        contact=next((contact for contact in contacts if contact.peer == peer), None),
-        account=account,
-        prompt=None if peer is None else await talks.prompt(tx, peer, now_ms),
-        open_requests=tuple(await requests.open_ones(tx, session_id)),
-        wrote_lately=await inbox.recent_count(tx, session_id, since_ms=now_ms - 60_000),
-        closes_on=await closing.day(tx),
-        now_ms=now_ms,
-    )
-
-
 async def _is_current(tx: Tx, peer: Peer, press: Press, now_ms: int) -> bool:
     contact = await people.contact(tx, peer)
     if contact is None:
@@ -385,11 +369,3 @@ async def _is_current(tx: Tx, peer: Peer, press: Press, now_ms: int) -> bool:
     prompt = await talks.prompt(tx, peer, now_ms)
     is_of_prompt = prompt is not None and prompt.ref == press.ref
     return is_of_prompt or press.version == 0
-
-
-async def _history(tx: Tx, session_id: str, skip: int, limit: int) -> list[Request]:
-    return await requests.page(tx, session_id, skip=skip, limit=limit)
-
-
-async def _refunds(tx: Tx, session_id: str) -> list[Refund]:
-    return await refunds.page(tx, session_id, before=None, limit=5)

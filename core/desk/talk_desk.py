@@ -18,8 +18,9 @@ from core.books.metering import Ask, Charged, Hold
 from core.books.talks import Turn
 from core.desk import people_reply
 from core.desk.meter import CALL_S, HOLD_MS, Meter
-from core.desk.people_desk import PeopleDesk, View
+from core.desk.people_desk import PeopleDesk
 from core.desk.people_reply import Reply
+from core.desk.person_view import View
 from core.desk.running import Running
 from core.store.port import Tx
 from core.values import pricing
