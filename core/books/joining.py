@@ -18,21 +18,6 @@ from core.values.mail import Peer
 from core.values.money import Msat
 
 
-async def check(tx: Tx, link: Link) -> None:
-    """Raise WrongState where the two cannot be joined now."""
-    assert link.taker_id is not None, "a link was taken by somebody"
-    for session_id in (link.maker_id, link.taker_id):
-        if await sessions.state(tx, session_id) in {"closed", "ended"}:
-            raise WrongState("A closed session cannot be joined.")
-        await freezes.check(tx, session_id)
-    taker = await ledger.account(tx, link.taker_id)
-    assert taker is not None, "a session has an account"
-    if taker.held:
-        raise WrongState("A request is running on the other side; try again when it has ended.")
-    if any(refund.is_live for refund in await refunds.of_account(tx, link.taker_id)):
-        raise WrongState("A withdrawal of the other side is on its way; try again afterwards.")
-
-
 async def join(tx: Tx, link: Link, now_ms: int) -> bool:
     """Join the taker's session to the maker's; False where the link has ended before.
 
@@ -40,7 +25,7 @@ async def join(tx: Tx, link: Link, now_ms: int) -> bool:
     """
     if link.state != "taken":
         return False
-    await check(tx, link)
+    await _check(tx, link)
     if not await links.join(tx, link):
         return False
     taker_id, maker_id = link.taker_id, link.maker_id
@@ -96,6 +81,21 @@ async def part(tx: Tx, leaving: Contact, to: Contact | None, now_ms: int) -> Non
             **sides,
             **there,
         )
+
+
+async def _check(tx: Tx, link: Link) -> None:
+    """Raise WrongState where the two cannot be joined now."""
+    assert link.taker_id is not None, "a link was taken by somebody"
+    for session_id in (link.maker_id, link.taker_id):
+        if await sessions.state(tx, session_id) in {"closed", "ended"}:
+            raise WrongState("A closed session cannot be joined.")
+        await freezes.check(tx, session_id)
+    taker = await ledger.account(tx, link.taker_id)
+    assert taker is not None, "a session has an account"
+    if taker.held:
+        raise WrongState("A request is running on the other side; try again when it has ended.")
+    if any(refund.is_live for refund in await refunds.of_account(tx, link.taker_id)):
+        raise WrongState("A withdrawal of the other side is on its way; try again afterwards.")
 
 
 async def _move_money(tx: Tx, link: Link, taker_id: str, now_ms: int) -> None:
