@@ -28,17 +28,15 @@ class Unsettled:
 
 async def unsettled(tx: Tx) -> list[Unsettled]:
     """All that is owed back or on its way, oldest first; at most `PAGE_ROWS`."""
-    rows = await tx.all(
-        "SELECT refund_id FROM refunds WHERE state IN ('due', 'sending', 'unknown')"
-        " ORDER BY created_at_ms, refund_id LIMIT :rows",
-        rows=PAGE_ROWS,
-    )
-    return [await find(tx, row["refund_id"]) for row in rows]
+    return [await _with_payout(tx, refund) for refund in await refunds.unsettled(tx, PAGE_ROWS)]
 
 
 async def find(tx: Tx, refund_id: str) -> Unsettled:
     """A refund and its payout under way. Raises NotFound."""
-    refund = await refunds.get(tx, refund_id)
+    return await _with_payout(tx, await refunds.get(tx, refund_id))
+
+
+async def _with_payout(tx: Tx, refund: Refund) -> Unsettled:
     row = await tx.one(
         "SELECT * FROM payouts WHERE refund_id = :refund_id AND state IN ('ready', 'begun')",
         refund_id=refund.refund_id,

@@ -315,6 +315,16 @@ async def page(
     return [_refund(row) for row in rows]
 
 
+async def unsettled(tx: Tx, limit: int) -> list[Refund]:
+    """Refunds that are owed or on their way, of all accounts, oldest first."""
+    rows = await tx.all(
+        f"SELECT {_COLUMNS} FROM refunds WHERE state IN ('due', 'sending', 'unknown')"
+        " ORDER BY created_at_ms, refund_id LIMIT :limit",
+        limit=limit,
+    )
+    return [_refund(row) for row in rows]
+
+
 async def owed(tx: Tx, account_id: str) -> Msat:
     """What is owed back to this account and has not been paid out or credited."""
     row = await tx.one(
