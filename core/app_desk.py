@@ -166,7 +166,11 @@ def open_desk(config: Config, ground: Ground, settler: Settler, health: Health, 
             people=people, meter=meter, agent=ground.agent, running=running, model=jobs.model
         ),
         mail=MailDesk(
-            store=store, bulletin=ground.bulletin, clock=clock, process_id=ground.process_id
+            store=store,
+            bulletin=ground.bulletin,
+            clock=clock,
+            process_id=ground.process_id,
+            retention_ms=job_terms(config).retention_ms,
         ),
         meter=meter,
         asks=AskDesk(meter=meter, agent=ground.agent, running=running, models=models),

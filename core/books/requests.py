@@ -196,6 +196,20 @@ async def waited_out(tx: Tx, *, before_ms: int, limit: int) -> list[Request]:
     return [_request(row) for row in rows]
 
 
+async def forget_text(tx: Tx, job_id: str) -> None:
+    """Forget what somebody asked for with this job; the request itself stays known."""
+    await tx.run("UPDATE requests SET text = '' WHERE job_id = :job_id", job_id=job_id)
+
+
+async def forget_dropped(tx: Tx, *, before_ms: int) -> None:
+    """Forget what was asked for before that time, and never begun."""
+    await tx.run(
+        "UPDATE requests SET text = '' WHERE state = 'dropped' AND created_at_ms <= :before_ms"
+        " AND text <> ''",
+        before_ms=before_ms,
+    )
+
+
 async def forget(tx: Tx, session_id: str) -> None:
     """Forget what a person asked for and got; ids, amounts and debts stay in the books of jobs."""
     rows = await tx.all(

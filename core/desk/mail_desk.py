@@ -5,7 +5,7 @@ One process at a time reads a person's mail, and one at a time serves a channel.
 
 from dataclasses import dataclass
 
-from core.books import inbox, outbox, people, posts, talks
+from core.books import inbox, outbox, people, posts, requests, talks
 from core.books.inbox import Mail
 from core.books.outbox import Card, Queued
 from core.store.bulletin import Bulletin
@@ -27,6 +27,7 @@ class MailDesk:
     bulletin: Bulletin
     clock: Clock
     process_id: str
+    retention_ms: int
 
     async def claim(self, limit: int) -> list[str]:
         """People with mail to be read, now in this process's hands."""
@@ -136,6 +137,7 @@ class MailDesk:
             while await self.store.write(forget_old, now_ms, BATCH) == BATCH:
                 pass
         await self.store.write(talks.forget_old, before_ms=now_ms - TALK_MS)
+        await self.store.write(requests.forget_dropped, before_ms=now_ms - self.retention_ms)
 
 
 async def _let_go(tx: Tx, session_id: str, process_id: str) -> None:

@@ -20,6 +20,7 @@ from core.books import (
     metering,
     processes,
     refund_orders,
+    requests,
     sessions,
     settings,
 )
@@ -166,6 +167,7 @@ async def _shift_once(tx: Tx, jump_ms: int, now_ms: int) -> None:
 async def _retire(tx: Tx, job_id: str) -> None:
     """Forget a job's texts; one that was never paid goes whole."""
     await jobs.forget_versions(tx, job_id)
+    await requests.forget_text(tx, job_id)
     if await ledger.has_entries(tx, job_id):
         await job_rows.forget_texts(tx, job_id)
         return

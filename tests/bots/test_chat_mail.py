@@ -7,6 +7,7 @@ import pytest
 from bots.readers import Readers
 from core.books import outbox, people
 from core.books.outbox import Queued
+from core.books.requests import Request
 from core.desk.mail_desk import TALK_MS
 from core.values.mail import Inbound, Letter, Note, Peer, Text
 from tests.bots.chat_bench import ANNA, BEN, REALM, Chat, opened_chat
@@ -143,3 +144,32 @@ async def _rows(tx) -> tuple[int, int]:
     inbox = await tx.one("SELECT COUNT(*) AS n FROM inbox")
     sent = await tx.one("SELECT COUNT(*) AS n FROM outbox")
     return inbox["n"], sent["n"]
+
+
+async def test_a_request_that_was_dropped_is_forgotten_after_the_time_that_is_promised(chat):
+    await chat.says(ANNA, "Sort these names: Bob, Alice")
+    await chat.says(ANNA, "cancel")
+
+    chat.world.clock.jump(2 * chat.world.core.desk.mail.retention_ms)
+    await chat.world.core.desk.mail.tidy()
+
+    assert [request.text for request in await history(chat)] == [""]
+
+
+async def test_a_request_is_forgotten_with_its_job(chat):
+    await chat.says(ANNA, "/start")
+    await chat.is_given(ANNA, 100)
+    await chat.says(ANNA, "/limit 90")
+    await chat.hears(ANNA, "Sort these names: Bob, Alice")
+    (request,) = await history(chat)
+    await chat.world.becomes(request.job_id, "complete")
+
+    chat.world.clock.jump(2 * chat.world.core.desk.mail.retention_ms)
+    await chat.world.clock.pass_time(60)
+
+    assert [request.text for request in await history(chat)] == [""]
+
+
+async def history(chat: Chat) -> list[Request]:
+    session_id = await session_of(chat, ANNA)
+    return await chat.world.core.desk.people.history(session_id, skip=0, limit=9)
