@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass
 
+from bots import linking
 from bots.asking import Asking
 from bots.chatting import Chatting
-from bots.household import Household
+from bots.household import QUESTION_MS, Household
 from bots.linking import Linking
 from bots.operator import Operator
 from bots.presses import Presses
 from bots.purse import Purse
 from bots.scene import Scene
 from bots.words import Command, code_in, sats_in
+from core.books.links import LIFE_MS
 from core.books.requests import Request
+from core.books.talks import Prompt
 from core.desk.people_reply import Reply
 from core.values.mail import Letter, Note
 
@@ -87,7 +90,7 @@ class Commands:
     async def _wish(self, scene: Scene, name: str, code: str | None) -> Reply | None:
         """A wish for one request, named by its code where several could be meant."""
         prompt = scene.view.prompt
-        if code is None and prompt is not None and prompt.kind != "question":
+        if code is None and prompt is not None and await self._is_meant(scene, name, prompt):
             if name in {"yes", "all"}:
                 return await self.presses.yes(scene, prompt)
             if name in {"no", "cancel"}:
@@ -103,6 +106,21 @@ class Commands:
                 return Reply((which,))
             code = meant[-1].code
         return await self.presses.wish(scene, name, code)
+
+    async def _is_meant(self, scene: Scene, name: str, prompt: Prompt) -> bool:
+        """Whether a bare word answers this question: a price that was named later comes first."""
+        if prompt.kind == "question":
+            return False
+        if name not in {"yes", "no"}:
+            return True
+        is_link = prompt.kind in {linking.TAKER, linking.MAKER}
+        asked_at_ms = prompt.expires_at_ms - (LIFE_MS if is_link else QUESTION_MS)
+        for request in scene.view.open_requests:
+            if request.told == "awaiting_work_payment" and request.job_id is not None:
+                job = await self.presses.desk.job(request.job_id)
+                if job.updated_at_ms > asked_at_ms:
+                    return False
+        return True
 
     async def _history(self, scene: Scene, arg: str) -> Reply:
         page = int(arg) if arg.isdigit() and 0 < int(arg) < 1000 else 1

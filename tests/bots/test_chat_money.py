@@ -15,6 +15,7 @@ from core.values.mail import Letter, Peer
 from core.values.money import Msat, from_sats
 from tests.bots.chat_bench import ANNA, Chat, opened_chat
 from tests.conftest import NOW_MS
+from tests.fakes import ACCEPTED
 from tests.process.server import eventually
 
 REQUEST = "Sort these names: Bob, Alice"
@@ -183,6 +184,28 @@ async def test_a_yes_after_a_new_request_sends_no_money(chat):
     await chat.says(ANNA, LONGER)
 
     assert await chat.says(ANNA, "yes") == ["This button is out of date."]
+
+
+async def test_a_bare_yes_after_a_price_is_for_the_price(database):
+    async with opened_chat(database) as chat:
+        is_checked = asyncio.Event()
+        chat.world.agent.evaluations.append((is_checked, ACCEPTED))
+        await chat.says(ANNA, "/start")
+        await chat.is_given(ANNA, 1_000)
+        await chat.says(ANNA, REQUEST)
+        await chat.says(ANNA, "/withdraw anna@pay.example.org")
+        chat.world.clock.advance(0.5)
+        is_checked.set()
+        await eventually(lambda: _is_priced(chat))
+        await chat.read_all()
+
+        await chat.hears(ANNA, "yes")
+
+        (request,) = await chat.world.core.desk.people.history(
+            await session_of(chat, ANNA), skip=0, limit=9
+        )
+        assert (await chat.world.view(request.job_id)).state != "awaiting_work_payment"
+        assert await chat.world.core.desk.people.refunds(await session_of(chat, ANNA)) == []
 
 
 async def test_a_yes_to_deleting_forgets_nothing_that_was_begun_meanwhile(chat):
