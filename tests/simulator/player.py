@@ -58,6 +58,7 @@ class Player:
     books_within_s: float = BOOKS_WITHIN_S
     seats: dict[str, Seat] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    told: list[tuple[str, str]] = field(default_factory=list)  # who did or heard what, as written
     _cards: dict[str, Seen] = field(default_factory=dict)
     _taken: set[tuple[str, int]] = field(default_factory=set)
     _maybe: list[Expect] = field(default_factory=list)
@@ -101,11 +102,13 @@ class Player:
             case Silence() as silence:
                 await self._hear_nothing(silence)
             case Say() as say:
+                self.told.append((f"{say.who}>", self._filled(say.text)))
                 self._turn_to(say.who).say(self._filled(say.text), self._card_or_none(say.reply_to))
             case Act() as act:
                 self._turn_to(act.who).act(act)
             case Press() as press:
                 card = self._cards[press.card] if press.is_again else self._now(press.card)
+                self.told.append((f"{press.who}>", f"[{self._filled(press.label)}]"))
                 self._turn_to(press.who).press(self._filled(press.label), card)
             case Send() as send:
                 self._turn_to(send.who).send(send)
@@ -139,7 +142,9 @@ class Player:
         if expect.is_optional:
             self._maybe.append(expect)
             return
-        self._note(expect, await self._awaited(expect, self.seats[expect.to or self._who]))
+        seen = await self._awaited(expect, self.seats[expect.to or self._who])
+        self._note(expect, seen)
+        self.told.append((f"to {expect.to or self._who}:", seen.text))
         if expect.what == "sent":
             self._maybe.clear()
 
@@ -200,6 +205,9 @@ class Player:
     def _note(self, expect: Expect, seen: Seen) -> None:
         self._taken.add(seen.key)
         self._said[seen.key] = seen.text
+        for said in expect.texts:
+            if said.kind == "pattern" and (match := re.search(self._filled(said.text), seen.text)):
+                self.names |= match.groupdict()
         found = _CODE.search(seen.text)
         if expect.name is not None:
             self._cards[expect.name] = seen
@@ -241,6 +249,7 @@ class Player:
 
     async def _pay(self, pay: Pay) -> None:
         self._turn_to(pay.who)
+        self.told.append((f"{pay.who}>", "(pays the invoice)"))
         invoice = (self._cards[pay.card] if pay.is_again else self._now(pay.card)).invoice()
         await (self.stage.pay_late(invoice) if pay.how == "late" else self.stage.pay(invoice))
 

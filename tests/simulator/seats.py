@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from tests.simulator.nostr_seat import seat_on_nostr
+from tests.simulator.openai_seat import seat_at_openai
 from tests.simulator.player import Player
 from tests.simulator.seat import Seat, TelegramSeat
 from tests.simulator.stage import Stage
@@ -29,6 +30,8 @@ async def _seat(stack: AsyncExitStack, stage: Stage, person: Cast) -> Seat:
             return await stack.enter_async_context(seat_on_nostr(stage, person))
         case "terminal":
             return await stack.enter_async_context(seat_at_terminal(stage, person))
+        case "openai":
+            return await stack.enter_async_context(seat_at_openai(stage))
         case _:
             seated = stage.telegram.person(person.name, lang=person.lang)
             return TelegramSeat(stage.telegram, seated)

@@ -18,7 +18,8 @@
 `bot>` is a new message, `bot~ NAME` an edit of the one called so, `bot!` a toast, `bot...` a
 preview. Matchers: `= "whole"`, `~ "part"`, `!~ "absent"`, `/regular expression/`. `{code}` is the
 code in a new message, or else in the latest one, `{NAME.code}` that of a card, and `{NAME}` what a
-line has put there. A line that begins with `@telegram` is for that channel only.
+line has put there, as `/code is (?P<NAME>[A-Z]+)/` does. A line that begins with `@telegram` is
+for that channel only.
 
 On Nostr: `world: relays=2 auth`, `person anna on nostr17 inbox=none`, `relay r1 down`. There the
 invoice of a card is the message after it, which is what can be paid.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-CHANNELS: Final = ("telegram", "terminal", "nostr17", "nostr04")
+CHANNELS: Final = ("telegram", "terminal", "nostr17", "nostr04", "openai")
 SEEN_WITHIN_S: Final = 10.0
 
 
