@@ -59,14 +59,8 @@ class Asking:
             message_id=scene.place.message_id,
             created_at_ms=scene.now_ms,
         )
-        if scene.view.free >= shop.check_fee:
-            left = Msat(scene.view.free - shop.check_fee)
-            checking = self.counter.cards(scene, request).checking_free(left)
-            limit_sats = scene.view.person.limit_sats
-            if await self.counter.start(
-                scene, request, max_price_sats=limit_sats, reply=Reply((checking,), effects)
-            ):
-                return None
+        if await self._starts_from_balance(scene, request, *effects):
+            return None
         until_ms = scene.now_ms + shop.unpaid_ttl_ms
         given_up = Remind(WAITED, request.code, until_ms)
         return await self.counter.bill_check(
@@ -97,8 +91,11 @@ class Asking:
         if request is None:
             return _not_found(scene, code)
         if request.state == "unpaid":
+            at = _at(scene, request)
+            if not request.once_sats and await self._starts_from_balance(at, request):
+                return None
             return await self.counter.bill_check(
-                _at(scene, request), _next(request), NewCard(request), is_redrawn=True
+                at, _next(request), NewCard(request), is_redrawn=True
             )
         return await self.show(scene, code)
 
@@ -167,6 +164,19 @@ class Asking:
         job = await self.counter.desk.job(request.job_id)
         said = (Say(Turn("user", job.request or "")), Say(Turn("assistant", job.result or "")))
         return Reply((scene.note("chat.on", balance=scene.balance),), (OpenChat(), *said))
+
+    async def _starts_from_balance(self, scene: Scene, request: Request, *effects: Effect) -> bool:
+        """Have a request checked at once; False where the balance does not cover that."""
+        fee, free = self.counter.shop.check_fee, scene.view.free
+        if free < fee:
+            return False
+        checking = self.counter.cards(scene, request).checking_free(Msat(free - fee))
+        return await self.counter.start(
+            scene,
+            request,
+            max_price_sats=scene.view.person.limit_sats,
+            reply=Reply((checking,), effects),
+        )
 
     async def _show_job(self, scene: Scene, request: Request, job: Job) -> Reply:
         if job.state == "awaiting_work_payment":

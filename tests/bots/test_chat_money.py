@@ -186,6 +186,17 @@ async def test_a_yes_after_a_new_request_sends_no_money(chat):
     assert await chat.says(ANNA, "yes") == ["This button is out of date."]
 
 
+async def test_no_new_invoice_is_made_where_money_came_another_way(chat):
+    code = code_on(await chat.asked(ANNA, REQUEST))
+    await chat.is_given(ANNA, 100)
+
+    assert await chat.says(ANNA, f"new {code}") == [
+        f"Checking #{code} ... (21 sat from your balance, 79 sat left)"
+    ]
+
+    assert await state_of(chat, code) == "started"
+
+
 async def test_a_bare_yes_after_a_price_is_for_the_price(database):
     async with opened_chat(database) as chat:
         is_checked = asyncio.Event()
