@@ -1,8 +1,7 @@
 """Delivery: takes letters from the outbox to their channel, and makes sure of each.
 
 Letters of one peer go in their order, one message at a time; peers do not wait for each other. What
-is begun is noted before the channel is called, and what it took at once after, so that a crash
-repeats one message at most.
+the channel has taken is noted at once, so that a crash repeats one message at most, and loses none.
 """
 
 import asyncio
@@ -38,7 +37,7 @@ from core.values.packed import pack
 LOOK_S = 5.0  # another process may have written something without our hearing
 RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 300.0
 IN_DOUBT_S = 5.0
-BEGUN_MAX = 2  # what was begun twice without an answer counts as sent
+DOUBTS_MAX = 2  # what the channel may have taken twice counts as sent
 DOWN_S = 60.0
 JITTER = 0.2
 NOTHING_NEW = "-"  # stands for a step that made no message of its own
@@ -81,9 +80,10 @@ class Delivery:
         """Begin what can be begun; return how long nothing more can."""
         channel, now = self.channel, self.desk.clock.monotonic()
         wait_s = LOOK_S
+        busy = set(self._busy)  # what is read now may be said before the reading ends
         for queued in await self.desk.letters(channel.name, channel.realm):
             uid = queued.letter.peer.uid
-            if uid in self._busy:
+            if uid in busy:
                 continue
             pause_s = self.pace.wait_s(uid, now)
             if pause_s > 0:
@@ -128,17 +128,16 @@ class Delivery:
 
     async def _take_steps(self, queued: Queued, steps: Sequence[Any], shown: Shown | None) -> None:
         ids, form = list(queued.sent_ids), "" if shown is None else shown.form
-        begun = queued.begun
+        doubts = queued.doubts
         for step in steps[len(ids) :]:
-            if begun >= BEGUN_MAX and not self.channel.caps.is_idempotent:
+            if doubts >= DOUBTS_MAX and not self.channel.caps.is_idempotent:
                 ids.append(NOTHING_NEW)
-                begun = 0
+                doubts = 0
                 continue
             await self._wait_for_turn(queued.letter.peer.uid)
-            await self.desk.begin(queued)
             self.pace.took(queued.letter.peer.uid, self.desk.clock.monotonic())
             outcome = await self.channel.perform(queued.letter.peer, step)
-            begun = 0
+            doubts = 0
             if not isinstance(outcome, Sent):
                 await self._not_sent(queued, outcome)
                 return

@@ -29,13 +29,13 @@ KEEP_MS = 7 * 86_400_000
 class Queued:
     """A letter to be sent; `sent_ids` are the messages of it that the channel has already.
 
-    `begun` counts how often the next message was begun without an answer: its fate is unknown.
+    `doubts` counts how often the channel may have taken the next message without saying so.
     """
 
     number: int
     letter: Letter
     tries: int
-    begun: int
+    doubts: int
     sent_ids: tuple[str, ...]
     created_at_ms: int
 
@@ -61,24 +61,27 @@ class Backlog:
 async def post(tx: Tx, letter: Letter, now_ms: int) -> None:
     """Have something said."""
     slot = letter.slot or ""
-    if slot:
-        await tx.run(
-            "DELETE FROM outbox WHERE channel = :channel AND realm = :realm AND uid = :uid"
-            " AND slot = :slot AND state = 'queued' AND is_news = 0 AND begun = 0",
-            **place_of(letter.peer),
-            slot=slot,
-        )
-    await tx.run(
-        "INSERT INTO outbox (number, channel, realm, uid, slot, body, is_news, state, tries, begun,"
-        " sent_ids, not_before_ms, created_at_ms) VALUES ((SELECT COALESCE(MAX(o.number), 0) + 1"
-        " FROM outbox o), :channel, :realm, :uid, :slot, :body, :is_news, 'queued', 0, 0, '',"
-        " :now_ms, :now_ms)",
+    row = await tx.one(
+        "INSERT INTO outbox (number, channel, realm, uid, slot, body, is_news, state, tries,"
+        " doubts, sent_ids, not_before_ms, created_at_ms) VALUES ("
+        "(SELECT COALESCE(MAX(o.number), 0) + 1 FROM outbox o), :channel, :realm, :uid, :slot, :body, :is_news, 'queued', 0, 0, '',"
+        " :now_ms, :now_ms) RETURNING number",
         **place_of(letter.peer),
         slot=slot,
         body=pack(replace(letter, at_ms=letter.at_ms or now_ms)),
         is_news=int(letter.is_news),
         now_ms=now_ms,
     )
+    assert row is not None
+    if slot:  # after the new one has its number: whoever is sending the old one must not close it
+        await tx.run(
+            "DELETE FROM outbox WHERE channel = :channel AND realm = :realm AND uid = :uid"
+            " AND slot = :slot AND state = 'queued' AND is_news = 0 AND doubts = 0"
+            " AND sent_ids = '' AND number < :number",
+            **place_of(letter.peer),
+            slot=slot,
+            number=row["number"],
+        )
     tx.announce(OUTBOX)
 
 
@@ -110,15 +113,10 @@ async def next_due_ms(tx: Tx, channel: str, realm: str) -> int | None:
     return due_ms
 
 
-async def begin(tx: Tx, number: int) -> None:
-    """Note, before it is called, that the channel is asked to send the next message."""
-    await tx.run("UPDATE outbox SET begun = begun + 1 WHERE number = :number", number=number)
-
-
 async def sent_part(tx: Tx, number: int, sent_ids: Sequence[str]) -> None:
     """Note the messages of a letter that the channel has."""
     await tx.run(
-        "UPDATE outbox SET sent_ids = :sent_ids, tries = 0, begun = 0 WHERE number = :number",
+        "UPDATE outbox SET sent_ids = :sent_ids, tries = 0, doubts = 0 WHERE number = :number",
         number=number,
         sent_ids="\n".join(sent_ids),
     )
@@ -135,9 +133,9 @@ async def dead(tx: Tx, number: int) -> None:
 
 
 async def again(tx: Tx, number: int, *, at_ms: int) -> None:
-    """Try a letter again later: the channel did not take what was begun."""
+    """Try a letter again later: the channel did not take it."""
     await tx.run(
-        "UPDATE outbox SET tries = tries + 1, begun = 0, not_before_ms = :at_ms"
+        "UPDATE outbox SET tries = tries + 1, doubts = 0, not_before_ms = :at_ms"
         " WHERE number = :number",
         number=number,
         at_ms=at_ms,
@@ -145,9 +143,10 @@ async def again(tx: Tx, number: int, *, at_ms: int) -> None:
 
 
 async def in_doubt(tx: Tx, number: int, *, at_ms: int) -> None:
-    """Look at a letter again later: the channel may have taken what was begun."""
+    """Look at a letter again later: the channel may have taken its next message."""
     await tx.run(
-        "UPDATE outbox SET tries = tries + 1, not_before_ms = :at_ms WHERE number = :number",
+        "UPDATE outbox SET tries = tries + 1, doubts = doubts + 1, not_before_ms = :at_ms"
+        " WHERE number = :number",
         number=number,
         at_ms=at_ms,
     )
@@ -295,7 +294,7 @@ def _queued(row: Row) -> Queued:
         number=row["number"],
         letter=unpack(row["body"], _CLASSES),
         tries=row["tries"],
-        begun=row["begun"],
+        doubts=row["doubts"],
         sent_ids=tuple(row["sent_ids"].split("\n")) if row["sent_ids"] else (),
         created_at_ms=row["created_at_ms"],
     )

@@ -87,10 +87,6 @@ class MailDesk:
         """What stands in a slot."""
         return await self.store.read(outbox.card, peer, slot)
 
-    async def begin(self, letter: Queued) -> None:
-        """The channel is about to be asked to take the next message of a letter."""
-        await self.store.write(outbox.begin, letter.number)
-
     async def sent_part(self, letter: Queued, sent_ids: tuple[str, ...]) -> None:
         """The channel has these messages of a letter."""
         await self.store.write(outbox.sent_part, letter.number, sent_ids)

@@ -195,27 +195,41 @@ async def test_a_letter_takes_the_place_of_an_unsent_one_in_its_slot(shared_stor
     assert await due(shared_store, anna) == []
 
 
-async def test_what_was_begun_is_not_replaced(shared_store) -> None:
+async def test_what_is_in_doubt_is_not_replaced(shared_store) -> None:
     anna = somebody()
-    await shared_store.write(outbox.post, letter(anna, "begun", slot="s"), NOW_MS)
-    await shared_store.write(outbox.begin, (await first(shared_store, anna)).number)
+    await shared_store.write(outbox.post, letter(anna, "doubtful", slot="s"), NOW_MS)
+    number = (await first(shared_store, anna)).number
+    await shared_store.write(outbox.in_doubt, number, at_ms=NOW_MS)
 
     await shared_store.write(outbox.post, letter(anna, "next", slot="s"), NOW_MS)
 
-    assert await due(shared_store, anna) == ["begun"]
-    assert (await first(shared_store, anna)).begun == 1
+    assert await due(shared_store, anna) == ["doubtful"]
+    assert (await first(shared_store, anna)).doubts == 1
+
+
+async def test_a_letter_that_is_replaced_while_it_is_sent_does_not_close_the_next(
+    shared_store,
+) -> None:
+    anna = somebody()
+    await shared_store.write(outbox.post, letter(anna, "old", slot="s"), NOW_MS)
+    on_its_way = await first(shared_store, anna)
+
+    await shared_store.write(outbox.post, letter(anna, "new", slot="s"), NOW_MS)
+    await shared_store.write(outbox.sent, on_its_way.number)
+
+    assert await due(shared_store, anna) == ["new"]
 
 
 async def test_the_parts_that_were_sent_are_remembered(shared_store) -> None:
     anna = somebody()
     await shared_store.write(outbox.post, letter(anna, "long"), NOW_MS)
     number = (await first(shared_store, anna)).number
-    await shared_store.write(outbox.begin, number)
+    await shared_store.write(outbox.in_doubt, number, at_ms=NOW_MS)
 
     await shared_store.write(outbox.sent_part, number, ("11", "12"))
 
     queued = await first(shared_store, anna)
-    assert (queued.sent_ids, queued.begun) == (("11", "12"), 0)
+    assert (queued.sent_ids, queued.doubts) == (("11", "12"), 0)
 
 
 async def test_a_peer_that_is_back_gets_what_was_kept_after_a_greeting(shared_store) -> None:

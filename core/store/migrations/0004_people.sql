@@ -67,7 +67,7 @@ CREATE TABLE outbox (
   is_news INTEGER NOT NULL CHECK (is_news IN (0, 1)),
   state TEXT NOT NULL CHECK (state IN ('queued', 'sent', 'parked', 'dead')),
   tries INTEGER NOT NULL,
-  begun INTEGER NOT NULL,
+  doubts INTEGER NOT NULL,
   sent_ids TEXT NOT NULL,
   not_before_ms INTEGER NOT NULL,
   created_at_ms INTEGER NOT NULL
