@@ -64,8 +64,8 @@ async def post(tx: Tx, letter: Letter, now_ms: int) -> None:
     row = await tx.one(
         "INSERT INTO outbox (number, channel, realm, uid, slot, body, is_news, state, tries,"
         " doubts, sent_ids, not_before_ms, created_at_ms) VALUES ("
-        "(SELECT COALESCE(MAX(o.number), 0) + 1 FROM outbox o), :channel, :realm, :uid, :slot, :body, :is_news, 'queued', 0, 0, '',"
-        " :now_ms, :now_ms) RETURNING number",
+        "(SELECT COALESCE(MAX(o.number), 0) + 1 FROM outbox o), :channel, :realm, :uid, :slot,"
+        " :body, :is_news, 'queued', 0, 0, '', :now_ms, :now_ms) RETURNING number",
         **place_of(letter.peer),
         slot=slot,
         body=pack(replace(letter, at_ms=letter.at_ms or now_ms)),
