@@ -147,3 +147,18 @@ def test_every_story_can_be_read(file: Path) -> None:
 
     assert story.persons
     assert story.steps
+
+
+def test_a_relay_goes_down_and_refuses_as_it_is_told() -> None:
+    story = parse('title: t\nrelay r2 down\nrelay r1 refuses "blocked: no"\n')
+
+    assert [step.action for step in story.steps] == [
+        Trouble("relay", "down", argument="r2"),
+        Trouble("relay", "refuses", "blocked: no", "r1"),
+    ]
+
+
+def test_a_person_on_nostr_may_name_no_relay() -> None:
+    story = parse("title: t\nperson anna on nostr17 inbox=none\n")
+
+    assert story.persons == [Cast("anna", "nostr17", inbox="none")]
