@@ -148,7 +148,7 @@ class Program:
 
     async def is_ready(self) -> bool:
         reply = await self.get("/readyz")
-        return self._unready.issuperset(reply.json()["notReady"])
+        return reply.status == 200 or self._unready.issuperset(reply.json()["notReady"])
 
     def kill(self) -> None:
         """End it at once, as a crash does."""

@@ -23,7 +23,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from tests.simulator import bot_api_sim
 from tests.simulator.bot_api_chats import Chats, Group
@@ -308,11 +308,14 @@ async def _params_of(request: web.Request) -> Params:
     files: dict[str, tuple[str, bytes]] = {}
     if request.content_type == "application/json" and request.can_read_body:
         values |= await request.json()
-    elif request.can_read_body:
-        for name, value in (await request.post()).items():
-            if isinstance(value, web.FileField):
-                with value.file:
-                    files[name] = (value.filename, value.file.read())
+    elif request.content_type == "multipart/form-data":
+        # Part by part into memory: `post` leaves files open of an upload that is cut off.
+        async for part in await request.multipart():
+            assert isinstance(part, BodyPartReader)
+            if part.filename is None:
+                values[part.name or ""] = await part.text()
             else:
-                values[name] = value
+                files[part.name or ""] = (part.filename, bytes(await part.read()))
+    elif request.can_read_body:
+        values |= await request.post()
     return Params(values, files)
