@@ -21,7 +21,7 @@ simulate: $(READY) ## Talk to the program with nothing real around it, or play S
 	$(BIN)/python -m tests.simulator.simulate $(STORY)
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --ignore=tests/real --ignore=tests/long
+	$(BIN)/python -m pytest -n 4 --ignore=tests/real --ignore=tests/long
 
 test-real: $(READY) ## Run the tests against a real LNbits, which is installed for it
 	$(BIN)/python -m pytest tests/real

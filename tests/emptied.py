@@ -1,4 +1,4 @@
-"""Databases that are emptied, not made anew: for the many small tests of the books and loops.
+"""Databases that are emptied, not made anew.
 
 Making a database takes PostgreSQL a third of a second, emptying one two milliseconds, opening a
 store on it thirty (measured). `database` and `store` are empty for each test; `shared_store` is
@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from core.store.postgres import PostgresStore
 from core.store.sqlite import SqliteStore
-from tests.conftest import Database
+from tests.databases import Database
 from tests.postgres_server import PostgresServer
 
 KINDS = ("sqlite", "postgres")

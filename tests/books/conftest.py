@@ -1,5 +1,5 @@
 """The databases of these tests."""
 
-from tests.emptied import database, shared_store
+from tests.emptied import shared_store
 
-__all__ = ["database", "shared_store"]
+__all__ = ["shared_store"]

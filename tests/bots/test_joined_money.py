@@ -21,10 +21,9 @@ from core.values.mail import Bill, Peer
 from tests.api.conftest import OpenShop, Shop, eventually, open_shop
 from tests.bots.chat_bench import ANNA, REALM, Chat
 from tests.conftest import Database
-from tests.emptied import database
 from tests.world import World
 
-__all__ = ["database", "open_shop"]
+__all__ = ["open_shop"]
 
 ANNA_ON_NOSTR = Peer("nostr", REALM, "cd" * 32)
 QUESTION = [{"role": "user", "content": "Sort: b, a"}]

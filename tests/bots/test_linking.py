@@ -12,10 +12,7 @@ from core.values.mail import Copy, Peer
 from core.values.tokens import to_bearer
 from tests.bots.chat_bench import ANNA, BEN, REALM, Chat, opened_chat
 from tests.conftest import Database
-from tests.emptied import database
 from tests.world import ALICE
-
-__all__ = ["database"]
 
 ANNA_ON_NOSTR = Peer("nostr", REALM, "cd" * 32)
 BAD = "This code is wrong or too old. Use /link to get a new one."

@@ -9,10 +9,10 @@ from core.app import open_core
 from core.config import load
 from tests.conftest import Database
 from tests.desk.counter import Counter, QuietWallet
-from tests.emptied import database, shared_store
+from tests.emptied import shared_store
 from tests.hand_clock import HandClock
 
-__all__ = ["counter", "database", "shared_store"]
+__all__ = ["counter", "shared_store"]
 
 
 @asynccontextmanager

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conftest import Database
-from tests.emptied import database, shared_store
+from tests.emptied import shared_store
 from tests.world import World, opened
 
-__all__ = ["database", "shared_store", "world"]
+__all__ = ["shared_store", "world"]
 
 
 @pytest.fixture
