@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo simulate test test-real test-long check bench lock
+.PHONY: help run demo simulate test test-program test-real test-node test-long check bench lock
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -21,10 +21,17 @@ simulate: $(READY) ## Talk to the program with nothing real around it, or play S
 	$(BIN)/python -m tests.simulator.simulate $(STORY)
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -n 4 --ignore=tests/real --ignore=tests/long
+	$(BIN)/python -m pytest -n 4 --ignore=tests/process --ignore=tests/stories --ignore=tests/real \
+	  --ignore=tests/node --ignore=tests/long
+
+test-program: $(READY) ## Run the tests of the finished program: kills, stops, whole conversations
+	$(BIN)/python -m pytest -n 4 tests/process tests/stories
 
 test-real: $(READY) ## Run the tests against a real LNbits, which is installed for it
 	$(BIN)/python -m pytest tests/real
+
+test-node: $(READY) ## Talk on Nostr with nostr-tools, which needs Node and npm
+	$(BIN)/python -m pytest tests/node
 
 test-long: $(READY) ## Run the long tests: many seeds, many kills
 	$(BIN)/python -m pytest tests/long

@@ -12,7 +12,7 @@ from bots.nip01 import read_event
 from core.values.mail import Result
 from tests.bots.nostr_people import dumps, gift, person, rumor
 from tests.bots.nostr_world import BOT, ShiftedClock, bot_on
-from tests.real.nostr_tools import Person, person_of
+from tests.node.nostr_tools import Person, person_of
 
 ALICE = person("alice")
 TEXTS = [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.bots.nostr_customers import BOT, buy, shop_on
 from tests.bots.nostr_people import person
-from tests.real.nostr_tools import Person, person_of
+from tests.node.nostr_tools import Person, person_of
 from tests.simulator.relay import FaultRelay
 
 
