@@ -21,11 +21,11 @@ simulate: $(READY) ## Talk to the program with nothing real around it, or play S
 	$(BIN)/python -m tests.simulator.simulate $(STORY)
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -n 4 --ignore=tests/process --ignore=tests/stories --ignore=tests/real \
+	$(BIN)/python -m pytest -n 3 --ignore=tests/process --ignore=tests/stories --ignore=tests/real \
 	  --ignore=tests/node --ignore=tests/long
 
 test-program: $(READY) ## Run the tests of the finished program: kills, stops, whole conversations
-	$(BIN)/python -m pytest -n 4 tests/process tests/stories
+	$(BIN)/python -m pytest -n 3 tests/process tests/stories
 
 test-real: $(READY) ## Run the tests against a real LNbits, which is installed for it
 	$(BIN)/python -m pytest tests/real

@@ -260,6 +260,7 @@ async def test_a_folders_only_process_need_not_wait_for_the_lease_of_the_one_bef
         await lease_as_another(world, after_s=0)
 
     async with opened(sqlite_database, clock=world.clock, wallet=world.wallet) as world:
+        world.clock.advance(1)  # a price waits so long where the wallet was not compared yet
         await world.becomes(job.job_id, "awaiting_work_payment")
 
 

@@ -30,7 +30,7 @@ class Shop:
     async def run(self) -> None:
         offset = 0
         while True:
-            for update in await self.bot.get_updates(offset=offset, timeout=5):
+            for update in await self.bot.get_updates(offset=offset, timeout=5, read_timeout=None):
                 if update.message and update.message.text:
                     await self.answer(update.message, update.message.text)
                 if update.callback_query:
@@ -95,6 +95,18 @@ class Shop:
         )
 
 
+def patient_request() -> HTTPXRequest:
+    """Without time limits: days pass while a call is under way."""
+    return HTTPXRequest(
+        connection_pool_size=8,
+        read_timeout=None,
+        write_timeout=None,
+        connect_timeout=None,
+        pool_timeout=None,
+        httpx_kwargs={"verify": False},
+    )
+
+
 async def main(environ: dict[str, str]) -> None:
     async def ready(_request: web.Request) -> web.Response:
         return web.Response()
@@ -108,10 +120,15 @@ async def main(environ: dict[str, str]) -> None:
     bot = Bot(
         environ["BOLTWORK_TELEGRAM__TOKEN"],
         base_url=f"{environ['BOLTWORK_TELEGRAM__API_BASE']}/bot",
-        request=HTTPXRequest(connection_pool_size=8, httpx_kwargs={"verify": False}),
+        request=patient_request(),
+        get_updates_request=patient_request(),
     )
     key = {"X-Api-Key": environ["BOLTWORK_WALLET__LNBITS__INVOICE_KEY"]}
-    lnbits = aiohttp.ClientSession(environ["BOLTWORK_WALLET__LNBITS__URL"], headers=key)
+    lnbits = aiohttp.ClientSession(
+        environ["BOLTWORK_WALLET__LNBITS__URL"],
+        headers=key,
+        timeout=aiohttp.ClientTimeout(total=None),
+    )
     async with bot, lnbits:
         sys.stdout.write(json.dumps({"url": url, "operatorUrl": url}) + "\n")
         sys.stdout.flush()
