@@ -303,5 +303,4 @@ async def test_no_text_of_the_longest_size_takes_long(agent: Agent, shape: str) 
 
         await agent.evaluate(MODEL, request)
 
-        # Quadratic work on so much takes minutes; a busy machine makes a fifth of a second one.
-        assert time.process_time() - started < 2, (shape, material)
+        assert time.process_time() - started < 0.25, (shape, material)
