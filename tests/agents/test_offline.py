@@ -1,5 +1,7 @@
+import gc
 import string
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given, settings
@@ -295,6 +297,15 @@ SLOW_MATERIALS = [
 ]
 
 
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector, which looks through what all tests before have left behind."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("shape", SLOW_SHAPES)
 async def test_no_text_of_the_longest_size_takes_long(agent: Agent, shape: str) -> None:
     for material in SLOW_MATERIALS:
