@@ -154,13 +154,11 @@ def shop_of(config: Config) -> Shop:
         unpaid_max=config.chat.unpaid_max,
         deposit_min_sats=config.sessions.min_deposit_sats,
         deposit_max_sats=config.sessions.max_deposit_sats,
-        payout_min_sats=config.refunds.min_sats,
         invoice_expiry_s=terms.invoice_expiry_s,
         unpaid_ttl_ms=terms.unpaid_ttl_ms,
         retention_days=config.jobs.retention_days,
         pricing=pricing_of(config),
         prices=model.prices,
-        languages=config.chat.languages,
     )
 
 

@@ -193,7 +193,8 @@ class Asking:
             case "evaluating":
                 return scene.note("card.checking", code=code)
             case "rejected":
-                return scene.note("check.no", code=code, reason=job.reason or "", tip="")
+                key = self.counter.shop.rejection
+                return scene.note(key, code=code, reason=job.reason or "", tip="")
             case "complete":
                 return scene.note("job.not_kept", code=code, days=self.counter.shop.retention_days)
             case _:

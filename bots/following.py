@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from bots.cards import price_of
 from bots.counter import EXPIRED, INVOICE, PROGRESS, WAITED, Counter
+from bots.purse import Purse
 from bots.scene import Place, Scene
 from bots.stage import Stage
 from core.books.inbox import Event
@@ -15,7 +16,6 @@ from core.values.mail import Button, Letter, Row
 from core.values.money import MSAT_PER_SAT, Msat
 
 MINUTE_MS = 60_000
-SILENCE_MS = 60_000  # who waited longer than this over a restart is told that we are back
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Following:
     """Handles what happens to requests. None says that the mail is closed already."""
 
     counter: Counter
+    purse: Purse
     stage: Stage
 
     async def paid(self, scene: Scene, bill: PersonBill, amount: Msat) -> Reply | None:
@@ -101,8 +102,10 @@ class Following:
     async def _expired(self, scene: Scene, payment_hash: str) -> Reply:
         """An invoice ran out: its card says so, unless a newer one stands there."""
         bill = await self.counter.desk.bill(payment_hash)
-        if bill is None or bill.is_paid or not bill.ref:
+        if bill is None or bill.is_paid:
             return Reply()
+        if not bill.ref:
+            return await self.purse.expired(scene, bill)
         request = await self.counter.desk.request(scene.session_id, bill.ref)
         newest = await self.counter.desk.bills_of(scene.session_id, bill.ref)
         if request is None or newest[0].payment_hash != payment_hash:
@@ -177,7 +180,7 @@ class Following:
         has_rest = bool(scene.view.free)
         rest = scene.voice.say("balance.view", balance=scene.balance, held="", open_list="")
         return scene.note(
-            "check.no",
+            self.counter.shop.rejection,
             code=request.code,
             reason=job.reason or "",
             tip=rest.strip() if has_rest else "",

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
 PLAIN_BYTES_MAX = 65_535  # of what is written: older readers know no longer form
 PAYLOAD_CHARS_MAX = 256 * 1024  # of what is read; relays take less
-NONCE_BYTES = 32
 
 _VERSION = b"\x02"
 _MAC_BYTES = 32

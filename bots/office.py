@@ -223,7 +223,7 @@ def conversation_of(
         desk=people,
         shop=shop,
         catalogue=catalogue,
-        following=Following(counter, stage),
+        following=Following(counter, purse, stage),
         purse=purse,
         chatting=chatting,
         asking=asking,

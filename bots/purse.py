@@ -16,7 +16,7 @@ from core.desk import withdrawals
 from core.desk.people_desk import PeopleDesk
 from core.desk.people_reply import Answered, Ask, Billed, MoveCard, PaidBill, Remind, Reply
 from core.desk.withdrawals import Able, Cannot
-from core.values.errors import InvalidRequest, WalletUnavailable
+from core.values.errors import InvalidRequest, MoreThanFree, WalletUnavailable
 from core.values.mail import Button, Letter, Note, Row
 from core.values.money import MSAT_PER_SAT, Msat, from_sats
 
@@ -119,6 +119,22 @@ class Purse:
         card = scene.place.redrawn(note, DEPOSIT_SLOT)
         return Reply((card,), (PaidBill(bill.payment_hash),))
 
+    async def expired(self, scene: Scene, bill: PersonBill) -> Reply:
+        """A deposit's invoice ran out: its card says so, unless a newer one stands there."""
+        newest = await self.desk.bills_of(scene.session_id, "")
+        shown_there = [other for other in newest if other.peer == bill.peer]
+        if shown_there[0].payment_hash != bill.payment_hash:
+            return Reply()
+        contact = next((one for one in scene.view.contacts if one.peer == bill.peer), None)
+        place = Place(bill.peer, "" if contact is None else contact.via)
+        sats = bill.amount // MSAT_PER_SAT
+        label = scene.voice.say("btn.new_invoice")
+        verb = "fund" if bill.kind == "chat" else "topup"
+        button = Button(label, verb, str(sats))
+        text, hint = scene.voice.say("card.deposit_expired"), scene.voice.say("hint.topup")
+        note = Note(text, buttons=((button,),), hint=hint)
+        return Reply((place.redrawn(note, DEPOSIT_SLOT),))
+
     async def withdraw(self, scene: Scene, to: str) -> Reply:
         """Somebody wants money back; ask where to, unless that was said."""
         if to:
@@ -169,7 +185,7 @@ class Purse:
             )
         except InvalidRequest as refusal:
             log.info("withdrawal refused", reason=refusal.detail)
-            why = "too_high" if "free" in refusal.detail else "unreachable"
+            why = "too_high" if isinstance(refusal, MoreThanFree) else "unreachable"
             return Reply((self._bad(scene, why),), (Answered(peer),))
         except WalletUnavailable as fault:
             log.warning("withdrawal not begun", reason=fault.reason)

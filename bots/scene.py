@@ -1,6 +1,5 @@
 """A scene: one thing that came in, who it came from, and how to answer there."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.books.inbox import Event, Mail
@@ -27,13 +26,16 @@ class Shop:
     unpaid_max: int
     deposit_min_sats: int
     deposit_max_sats: int
-    payout_min_sats: int
     invoice_expiry_s: int
     unpaid_ttl_ms: int
     retention_days: int
     pricing: Pricing
     prices: Prices
-    languages: Sequence[str]
+
+    @property
+    def rejection(self) -> str:
+        """The text of a no: whether the fee of the check is kept."""
+        return "check.no" if self.keeps_fee_on_reject else "check.no_returned"
 
     @property
     def usual_answer(self) -> Msat:

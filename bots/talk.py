@@ -155,7 +155,9 @@ class Conversation:
         match inbound.body:
             case Elsewhere():
                 return Reply((self._in_private(scene),))
-            case Presence():  # whoever is back was welcomed before
+            case Presence(is_reachable=is_reachable):
+                if not is_reachable:  # whoever is back was welcomed before
+                    await self.desk.lose(inbound.peer)
                 return Reply()
             case Edited():
                 return await self._edited(scene, inbound)

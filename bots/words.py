@@ -19,30 +19,6 @@ class Command:
     arg: str = ""
 
 
-COMMANDS: Final = frozenset(
-    {
-        "start",
-        "help",
-        "job",
-        "chat",
-        "balance",
-        "topup",
-        "withdraw",
-        "history",
-        "lang",
-        "new",
-        "close",
-        "cancel",
-        "limit",
-        "link",
-        "unlink",
-        "token",
-        "privacy",
-        "delete",
-        "admin",
-    }
-)
-
 MENU: Final = ("job", "chat", "balance", "topup", "withdraw", "history", "lang", "help")
 
 CODE: Final = r"#?(?P<code>[0-9a-zA-Z]{4})"

@@ -124,16 +124,6 @@ async def close_of_account(tx: Tx, account_id: str) -> None:
     )
 
 
-async def open_hashes(tx: Tx, limit: int) -> list[str]:
-    """Hashes of open invoices, those that expire first at the front."""
-    rows = await tx.all(
-        "SELECT payment_hash FROM invoices WHERE state = 'open'"
-        " ORDER BY expires_at_ms LIMIT :limit",
-        limit=limit,
-    )
-    return [row["payment_hash"] for row in rows]
-
-
 async def forget_of_account(tx: Tx, account_id: str) -> None:
     """Delete the invoices of a job that was never paid."""
     await tx.run(

@@ -29,6 +29,7 @@ from core.values.destinations import (
 from core.values.errors import (
     Forbidden,
     InvalidRequest,
+    MoreThanFree,
     NotFound,
     Unauthorized,
     WalletUnavailable,
@@ -207,7 +208,7 @@ class PayoutDesk:
         account = await ledger.account(tx, session_id)
         assert account is not None, "a session has an account"
         if account.free < target.amount + fee:
-            raise InvalidRequest(
+            raise MoreThanFree(
                 f"{target.amount} msat and up to {fee} msat for routing are more than the"
                 f" {account.free} msat that are free.",
                 pointer="/to",

@@ -3,6 +3,7 @@
     BoltworkError
     ├── Refused                  the request cannot be served as it stands; nothing is kept
     │   ├── InvalidRequest       a field is wrong
+    │   │   └── MoreThanFree     a withdrawal is larger than what can be spared
     │   ├── Unauthorized         no credential, or a bad one
     │   ├── Forbidden            the credential's own limits say no; paying cures nothing
     │   ├── NotFound             absent, malformed and foreign alike
@@ -48,6 +49,10 @@ class InvalidRequest(Refused):
     def __init__(self, detail: str, *, pointer: str = "") -> None:
         super().__init__(detail)
         self.pointer = pointer
+
+
+class MoreThanFree(InvalidRequest):
+    """A withdrawal, with its routing fee's cap, is larger than what is free."""
 
 
 class Unauthorized(Refused):

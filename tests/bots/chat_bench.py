@@ -15,7 +15,7 @@ from core.app_operator import admin_desk
 from core.books import people
 from core.books.decisions import give
 from core.config import load
-from core.values.mail import Body, Inbound, Letter, Peer, Press, Text
+from core.values.mail import Body, Inbound, Letter, Peer, Presence, Press, Text
 from core.values.money import Msat
 from tests.conftest import Database
 from tests.world import World, opened
@@ -56,6 +56,10 @@ class Chat:
         await self._take(peer, Text(text), "")
         (letter,) = await self.letters()
         return letter
+
+    async def is_lost(self, peer: Peer) -> None:
+        """Somebody blocks the bot, and the channel says so."""
+        await self._take(peer, Presence(is_reachable=False), "")
 
     async def hears(self, peer: Peer, text: str) -> None:
         """Have somebody write this; the answers wait to be said."""
@@ -102,7 +106,7 @@ class Chat:
 async def opened_chat(database: Database, **settings: str) -> AsyncIterator[Chat]:
     """A core and its conversation, with Olga for an operator."""
     async with opened(database, **settings) as world:
-        config = load(None, {})
+        config = load(None, {f"BOLTWORK_{name}": text for name, text in settings.items()})
         texts, desk = catalogue.load(("en", "de")), world.core.desk
         errors: list[str] = []
         admin = admin_desk(world.core)

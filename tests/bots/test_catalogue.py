@@ -118,3 +118,23 @@ def test_a_file_is_sorted_into_tables_once(lang):
 @pytest.mark.parametrize("file", sorted((ROOT / "bots").rglob("*.py")), ids=lambda file: file.name)
 def test_every_key_that_is_said_exists(file):
     assert set(said_keys(file)) - set(ENGLISH) == set()
+
+
+def test_every_text_is_said_somewhere():
+    """By its whole key, or by a family such as `state.` whose last part is chosen."""
+    files = [*(ROOT / "bots").rglob("*.py"), *ROOT.glob("boltwork*.py")]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    said = {node.value for node in nodes if isinstance(node, ast.Constant)}
+    families = {
+        part.value
+        for node in nodes
+        if isinstance(node, ast.JoinedStr) and isinstance(part := node.values[0], ast.Constant)
+    }
+
+    unsaid = [
+        key
+        for key in ENGLISH
+        if key not in said
+        and not any(f"{key.rpartition('.')[0]}." == family for family in families)
+    ]
+    assert unsaid == []
