@@ -4,12 +4,10 @@ Letters of one peer go in their order, one message at a time; peers do not wait 
 the channel has taken is noted at once, so that a crash repeats one message at most, and loses none.
 """
 
-import asyncio
 import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, assert_never
 
 import structlog
@@ -31,6 +29,7 @@ from bots.pace import Pace
 from core.books.outbox import OUTBOX, Card, Queued
 from core.desk.mail_desk import MailDesk
 from core.desk.people_desk import PeopleDesk
+from core.loops.hands import Hands
 from core.values.mail import Letter
 from core.values.packed import pack
 
@@ -54,33 +53,24 @@ class Delivery:
     people: PeopleDesk
     pace: Pace
     alarms: Alarms
-    _busy: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # by the peer's uid
-    _freed: asyncio.Event = field(default_factory=asyncio.Event)
+    _hands: Hands = field(default_factory=lambda: Hands("letter"))  # by the peer's uid
 
     async def run(self) -> None:
         """Deliver, for ever."""
         try:
             with self.desk.bulletin.listen(OUTBOX) as news:
                 while True:
-                    self._freed.clear()
+                    self._hands.freed.clear()
                     wait_s = await self._start_due()
-                    heard = [
-                        asyncio.ensure_future(news.wait(wait_s)),
-                        asyncio.ensure_future(self._freed.wait()),
-                    ]
-                    try:
-                        await asyncio.wait(heard, return_when=asyncio.FIRST_COMPLETED)
-                    finally:
-                        for waiter in heard:
-                            waiter.cancel()
+                    await news.wait_beside(self._hands.freed, wait_s)
         finally:
-            await self._stop()
+            await self._hands.aclose()
 
     async def _start_due(self) -> float:
         """Begin what can be begun; return how long nothing more can."""
         channel, now = self.channel, self.desk.clock.monotonic()
         wait_s = LOOK_S
-        busy = set(self._busy)  # what is read now may be said before the reading ends
+        busy = self._hands.busy  # what is read now may be said before the reading ends
         for queued in await self.desk.letters(channel.name, channel.realm):
             uid = queued.letter.peer.uid
             if uid in busy:
@@ -89,28 +79,13 @@ class Delivery:
             if pause_s > 0:
                 wait_s = min(wait_s, pause_s)
                 continue
-            task = asyncio.create_task(self._deliver(queued), name=f"letter {queued.number}")
-            self._busy[uid] = task
-            task.add_done_callback(partial(self._ended, uid))
+            self._hands.start(uid, self._deliver(queued))
         due_ms = await self.desk.next_letter_ms(channel.name, channel.realm)
         if due_ms is not None:
             left_s = (due_ms - self.desk.clock.now_ms()) / 1000
             if left_s > 0:
                 wait_s = min(wait_s, left_s)
         return wait_s
-
-    def _ended(self, uid: str, task: asyncio.Task[None]) -> None:
-        del self._busy[uid]
-        self._freed.set()
-        fault = None if task.cancelled() else task.exception()
-        if fault is not None:  # the letter is still there; the next look tries it again
-            log.error("delivery died", channel=self.channel.name, exc_info=fault)
-
-    async def _stop(self) -> None:
-        running = list(self._busy.values())
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
     async def _deliver(self, queued: Queued) -> None:
         letter = queued.letter

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from functools import partial
 
 import structlog
 
@@ -10,6 +9,7 @@ from bots.alarms import Alarms
 from bots.talk import Conversation
 from core.books.inbox import MAIL, Mail
 from core.desk.mail_desk import LEASE_MS, MailDesk
+from core.loops.hands import Hands
 from core.loops.supervisor import outlive
 from core.values.errors import DatabaseUnavailable, Unavailable
 from core.values.ids import new_id
@@ -30,41 +30,30 @@ class Readers:
     desk: MailDesk
     conversation: Conversation
     alarms: Alarms
-    _reading: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # by session
-    _freed: asyncio.Event = field(default_factory=asyncio.Event)
+    _hands: Hands = field(default_factory=lambda: Hands("reader"))  # by session
 
     async def run(self) -> None:
         """Read, for ever."""
         try:
             with self.desk.bulletin.listen(MAIL) as news:
                 while True:
-                    self._freed.clear()
+                    self._hands.freed.clear()
                     await self.desk.ring()
                     await self._start_readers()
                     wait_s = await self._wait_s()
-                    heard = [
-                        asyncio.ensure_future(news.wait(wait_s)),
-                        asyncio.ensure_future(self._freed.wait()),
-                    ]
-                    try:
-                        await asyncio.wait(heard, return_when=asyncio.FIRST_COMPLETED)
-                    finally:
-                        for waiter in heard:
-                            waiter.cancel()
+                    await news.wait_beside(self._hands.freed, wait_s)
         finally:
-            await self._stop()
+            await self._hands.aclose()
 
     async def _start_readers(self) -> None:
-        free = READERS_MAX - len(self._reading)
+        free = READERS_MAX - len(self._hands.busy)
         if free <= 0:
             return
         for session_id in await self.desk.claim(free):
-            if session_id in self._reading:  # its reader has let go, and is not gone yet
+            if session_id in self._hands.busy:  # its reader has let go, and is not gone yet
                 await self.desk.let_go(session_id)
                 continue
-            task = asyncio.create_task(self._read(session_id), name=f"reader {session_id}")
-            self._reading[session_id] = task
-            task.add_done_callback(partial(self._ended, session_id))
+            self._hands.start(session_id, self._read(session_id))
 
     async def _wait_s(self) -> float:
         due_ms = await self.desk.next_due_ms()
@@ -72,19 +61,6 @@ class Readers:
             return LOOK_S
         left_s = (due_ms - self.desk.clock.now_ms()) / 1000
         return min(LOOK_S, left_s) if left_s > 0 else LOOK_S
-
-    def _ended(self, session_id: str, task: asyncio.Task[None]) -> None:
-        del self._reading[session_id]
-        self._freed.set()
-        fault = None if task.cancelled() else task.exception()
-        if fault is not None:
-            log.error("reader died", exc_info=fault)
-
-    async def _stop(self) -> None:
-        running = list(self._reading.values())
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
     async def _read(self, session_id: str) -> None:
         """Read a person's mail until none is left, with a heartbeat beside it."""

@@ -9,20 +9,16 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
 from bots.channel import Channel
 from bots.pace import Pace
 from bots.scene import Place
 from core.desk.job_desk import JobDesk
+from core.desk.running import Running
 from core.loops.live import WorkDelta
 from core.values.clock import Clock
-from core.values.errors import BoltworkError
 from core.values.mail import Peer
 
 ACTIVITY_S = 4.0  # Telegram shows it for five
-
-log = structlog.get_logger(__name__)
 
 Door = tuple[str, str]  # a channel's name and realm
 
@@ -34,7 +30,7 @@ class Stage:
     jobs: JobDesk
     clock: Clock
     channels: dict[Door, tuple[Channel[Any], Pace]] = field(default_factory=dict)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _running: Running = field(default_factory=Running)
     _previewed: set[tuple[Peer, int]] = field(default_factory=set)
 
     def add(self, channel: Channel[Any], pace: Pace) -> None:
@@ -55,20 +51,17 @@ class Stage:
         if key in self._previewed or not pace.has_spare(place.peer.uid, self.clock.monotonic()):
             return
         self._previewed.add(key)
-        task = self._start(channel.preview(place.peer, stream, text))
+        task = self._running.start(channel.preview(place.peer, stream, text))
         task.add_done_callback(lambda _: self._previewed.discard(key))
 
     def follow(self, place: Place, job_id: str, stream: int) -> None:
         """Show how a job goes on, until it waits or has ended."""
         if (place.peer.channel, place.peer.realm) in self.channels:
-            self._start(self._follow(place, job_id, stream))
+            self._running.start(self._follow(place, job_id, stream))
 
     async def aclose(self) -> None:
         """Stop showing anything."""
-        running = list(self._tasks)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await self._running.drain(0)
 
     async def _follow(self, place: Place, job_id: str, stream: int) -> None:
         activity = asyncio.create_task(self._show_activity(place.peer))
@@ -90,15 +83,3 @@ class Stage:
         while (door := self.channels.get((peer.channel, peer.realm))) is not None:
             await door[0].show_activity(peer)
             await self.clock.sleep(ACTIVITY_S)
-
-    def _start(self, work: Any) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        fault = None if task.cancelled() else task.exception()
-        if fault is not None and not isinstance(fault, BoltworkError):
-            log.error("showing work failed", exc_info=fault)

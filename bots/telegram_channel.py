@@ -5,9 +5,9 @@ loses them (measured, 22.8). Here the next poll acknowledges an update, after th
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -42,6 +42,7 @@ from bots.telegram_out import (
 )
 from bots.telegram_presses import Seals
 from bots.telegram_preview import Previews
+from core.desk.running import Running
 from core.values.clock import Clock
 from core.values.errors import DatabaseUnavailable, Unavailable
 from core.values.mail import File, Letter, Link, Peer
@@ -79,7 +80,7 @@ class TelegramChannel:
         self._api, self._seals, self._toast, self._clock = api, seals, toast, clock
         self._profiles, self._webhook = profiles, webhook
         self._previews = Previews(api, clock)
-        self._answers: set[asyncio.Task[None]] = set()
+        self._running = Running()
         self._hellos = asyncio.Lock()
         self._me = Me("", "")
         self.realm = ""  # the bot's own id
@@ -112,7 +113,7 @@ class TelegramChannel:
 
     def start_learning(self) -> None:
         """Learn who we are, however long that takes: the name is shown to people elsewhere."""
-        self._start(self._keep_learning())
+        self._running.start(self._keep_learning())
 
     async def _say_hello(self) -> None:
         self._me = await self._api.hello()
@@ -177,7 +178,7 @@ class TelegramChannel:
         toasts = await asyncio.gather(*(self._judge(meaning, office) for meaning in meanings))
         for meaning, text in zip(meanings, toasts, strict=True):
             if isinstance(meaning, Pressed | Forged):
-                self._start(self._answer(meaning.query_id, text))
+                self._running.start(self._answer(meaning.query_id, text))
         mail = [meaning.inbound for meaning in meanings if not isinstance(meaning, Forged)]
         if mail:
             await office.take(mail)
@@ -198,11 +199,6 @@ class TelegramChannel:
                 return self._toast("sys.stale", inbound.lang)
             case _:
                 return None
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._answers.add(task)
-        task.add_done_callback(self._answers.discard)
 
     async def _answer(self, query_id: str, text: str | None) -> None:
         try:
@@ -258,9 +254,7 @@ class TelegramChannel:
 
     async def aclose(self) -> None:
         """End what is under way and close the connections."""
-        for task in self._answers:
-            task.cancel()
-        await asyncio.gather(*self._answers, return_exceptions=True)
+        await self._running.drain(0)
         await self._api.aclose()
 
 

@@ -91,15 +91,7 @@ class Worker:
         if due_ms is not None and len(self._running) < SLOTS:
             wait_s = min(LOOK_S, max(0.0, (due_ms - self.steps.clock.now_ms()) / 1000))
         self._slot_freed.clear()
-        heard = [
-            asyncio.ensure_future(news.wait(wait_s)),
-            asyncio.ensure_future(self._slot_freed.wait()),
-        ]
-        try:
-            await asyncio.wait(heard, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiter in heard:
-                waiter.cancel()
+        await news.wait_beside(self._slot_freed, wait_s)
 
     def _free_slot(self, task: asyncio.Task[None]) -> None:
         del self._running[task]

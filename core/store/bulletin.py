@@ -30,6 +30,18 @@ class News:
         self._raised.clear()
         return True
 
+    async def wait_beside(self, other: asyncio.Event, timeout_s: float | None) -> None:
+        """Wait for the next change, for this event, or until the time is over."""
+        heard = [
+            asyncio.ensure_future(self.wait(timeout_s)),
+            asyncio.ensure_future(other.wait()),
+        ]
+        try:
+            await asyncio.wait(heard, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in heard:
+                waiter.cancel()
+
 
 class Bulletin:
     """All listeners of one process."""
