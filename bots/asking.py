@@ -80,7 +80,7 @@ class Asking:
         if request is None or request.state != "unpaid":
             return Reply((scene.note("sys.stale"),))
         sats = self.counter.shop.pay_once_sats
-        wished = replace(_next(request), once_sats=sats)
+        wished = replace(request.on_next_card, once_sats=sats)
         return await self.counter.bill_check(
             _at(scene, request), wished, PayOnce(request, sats), is_redrawn=True
         )
@@ -95,7 +95,7 @@ class Asking:
             if not request.once_sats and await self._starts_from_balance(at, request):
                 return None
             return await self.counter.bill_check(
-                at, _next(request), NewCard(request), is_redrawn=True
+                at, request.on_next_card, NewCard(request), is_redrawn=True
             )
         return await self.show(scene, code)
 
@@ -137,7 +137,7 @@ class Asking:
         except WrongState:
             return await self.show(scene, code)
         job = await self.counter.desk.job(request.job_id)
-        return await self.counter.price(at, _next(request), job, NewCard(request))
+        return await self.counter.price(at, request.on_next_card, job, NewCard(request))
 
     async def show(self, scene: Scene, code: str) -> Reply | None:
         """A request as it stands now, as a new message."""
@@ -146,7 +146,7 @@ class Asking:
             return _not_found(scene, code)
         if request.state == "unpaid":
             return await self.counter.bill_check(
-                _at(scene, request), _next(request), NewCard(request)
+                _at(scene, request), request.on_next_card, NewCard(request)
             )
         if request.job_id is None:
             return Reply((scene.note("card.cancelled", code=code),))
@@ -180,7 +180,7 @@ class Asking:
 
     async def _show_job(self, scene: Scene, request: Request, job: Job) -> Reply:
         if job.state == "awaiting_work_payment":
-            return await self.counter.price(scene, _next(request), job, NewCard(request))
+            return await self.counter.price(scene, request.on_next_card, job, NewCard(request))
         if job.state == "complete" and job.result is not None:
             return Reply((self.counter.cards(scene, request).result(job, left=None),))
         return Reply((self._standing(scene, request, job),))
@@ -212,16 +212,10 @@ def _questions_left(scene: Scene) -> tuple[Effect, ...]:
     return (Answered(scene.place.peer),)
 
 
-def _next(request: Request) -> Request:
-    """The request as its next card shows it."""
-    return replace(request, version=request.version + 1)
-
-
 def _at(scene: Scene, request: Request) -> Scene:
-    """The same scene, answered in reply to what was asked."""
-    if request.peer != scene.place.peer:
-        return scene
-    return replace(scene, place=replace(scene.place, message_id=request.message_id))
+    """The same scene, answered in reply to what was asked, where it was asked here."""
+    is_here = request.peer == scene.place.peer
+    return scene.at(request.peer, request.message_id) if is_here else scene
 
 
 def _not_found(scene: Scene, code: str) -> Reply:

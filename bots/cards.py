@@ -228,6 +228,11 @@ def bill_of(voice: Voice, text: str, payable: Payable, own: tuple[Button, ...], 
     )
 
 
+def withdraw_button(voice: Voice) -> Button:
+    """Leads to taking money out."""
+    return Button(voice.say("btn.withdraw"), "withdraw", "")
+
+
 def with_wallet(voice: Voice, pay_url: str | None, own: tuple[Button, ...]) -> tuple[Row, ...]:
     """The rows under an invoice: the way to the wallet first, where there is one."""
     rows: list[Row] = []

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from bots.cards import withdraw_button
 from bots.purse import USUAL_DEPOSIT_SATS, Purse
+from bots.questions import wait_for
 from bots.scene import Place, Scene, Shop
 from core.books.metering import Charged, MoneyMissing
 from core.books.requests import PersonBill
-from core.books.talks import Prompt
 from core.desk.people_desk import PeopleDesk
 from core.desk.people_reply import (
     Answered,
@@ -63,7 +64,7 @@ class Chatting:
         """Somebody has talked enough."""
         if not scene.view.person.is_chatting:
             return Reply((scene.note("chat.none_open"),))
-        buttons = ((Button(scene.voice.say("btn.withdraw"), "withdraw", ""),),)
+        buttons = ((withdraw_button(scene.voice),),)
         letter = scene.note(
             "chat.closed",
             balance=scene.balance,
@@ -103,9 +104,7 @@ class Chatting:
 
     def keep(self, scene: Scene, text: str) -> Reply:
         """What is said before the deposit is paid is answered when it is."""
-        until_ms = scene.now_ms + KEPT_MS
-        kept = Prompt("question", scene.place.message_id or "", text, until_ms)
-        return Reply((scene.note("chat.kept"),), (Ask(scene.place.peer, kept),))
+        return Reply((scene.note("chat.kept"),), (_kept(scene, text),))
 
     async def turn(self, scene: Scene, text: str, first: Reply | None = None) -> Reply | None:
         """Somebody says something; `first` is said and written before the answer."""
@@ -159,15 +158,19 @@ class Chatting:
             letter = scene.note("chat.too_dear", hold=hold, balance=scene.balance)
             return Reply((letter,))
         card = await self.purse.deposit(scene, "chat", USUAL_DEPOSIT_SATS, key="chat.empty")
-        until_ms = scene.now_ms + KEPT_MS
-        kept = Prompt("question", scene.place.message_id or "", text, until_ms)
-        return card + Reply((), (Ask(scene.place.peer, kept),))
+        return card + Reply((), (_kept(scene, text),))
 
     def _shower(self, scene: Scene) -> Callable[[str], None]:
         def show(text: str) -> None:
             self.stage.show(scene.place, scene.mail.number, text)
 
         return show
+
+
+def _kept(scene: Scene, text: str) -> Ask:
+    """What was said waits for money."""
+    message_id = scene.place.message_id or ""
+    return wait_for(scene, "question", text, ref=message_id, life_ms=KEPT_MS)
 
 
 def _says_more(scene: Scene, bill: PersonBill) -> bool:

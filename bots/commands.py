@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 
-from bots import linking
 from bots.asking import Asking
 from bots.chatting import Chatting
-from bots.household import QUESTION_MS, Household
+from bots.household import Household
 from bots.linking import Linking
 from bots.operator import Operator
 from bots.presses import Presses
 from bots.purse import Purse
 from bots.scene import Scene
 from bots.words import Command, code_in, sats_in
-from core.books.links import LIFE_MS
 from core.books.requests import Request
 from core.books.talks import Prompt
 from core.desk.people_reply import Reply
@@ -113,12 +111,10 @@ class Commands:
             return False
         if name not in {"yes", "no"}:
             return True
-        is_link = prompt.kind in {linking.TAKER, linking.MAKER}
-        asked_at_ms = prompt.expires_at_ms - (LIFE_MS if is_link else QUESTION_MS)
         for request in scene.view.open_requests:
             if request.told == "awaiting_work_payment" and request.job_id is not None:
                 job = await self.presses.desk.job(request.job_id)
-                if job.updated_at_ms > asked_at_ms:
+                if job.updated_at_ms > prompt.asked_at_ms:
                     return False
         return True
 

@@ -21,7 +21,6 @@ from core.desk.people_reply import Billed, Effect, Remind, Reply, Told
 from core.values.errors import Paused, WalletUnavailable
 from core.values.mail import Letter
 from core.values.money import Msat, charge_sats, from_sats
-from core.wallets.port import WalletInvoice
 
 INVOICE_S = 3.0  # nobody waits longer for a card; it comes later then
 AGAIN_MS, PAUSED_MS = 5_000, 60_000
@@ -32,6 +31,14 @@ WAITED = "waited"  # reminder: nobody has paid for the check within its time
 PROGRESS_MS = 300_000
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """An invoice that was made to be shown, and what is to be written when it is."""
+
+    payable: Payable
+    effects: tuple[Effect, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +109,12 @@ class Counter:
         needed = from_sats(request.once_sats) if request.once_sats else self.shop.check_fee
         amount = _missing(needed, scene.view.free)
         try:
-            made = await self._make(scene, request, kind, amount)
+            billing = await self._bill_request(scene, request, kind, amount)
         except WalletUnavailable as fault:
             return self._later(scene, request, fault, effects)
-        bill = _bill(scene, request, kind, made)
-        cards = self.cards(scene, request)
-        card = cards.check(Payable(bill, self.pay_url(bill.payment_hash)))
+        card = self.cards(scene, request).check(billing.payable)
         letter = scene.place.redrawn(card.content, card.slot or "") if is_redrawn else card
-        return Reply((letter,), (*effects, Billed(made, bill), _expiry(bill)))
+        return Reply((letter,), (*effects, *billing.effects))
 
     async def price(self, scene: Scene, request: Request, job: Job, *effects: Effect) -> Reply:
         """The card of the price: one press where the balance covers it, else an invoice."""
@@ -118,31 +123,50 @@ class Counter:
         if free >= price:
             return Reply((cards.price_from_balance(job, balance=free),), effects)
         try:
-            made = await self._make(scene, request, "price", _missing(price, free))
+            billing = await self._bill_request(scene, request, "price", _missing(price, free))
         except WalletUnavailable as fault:
             return self._later(scene, request, fault, effects)
-        bill = _bill(scene, request, "price", made)
-        letter = cards.price(job, Payable(bill, self.pay_url(bill.payment_hash)), balance=free)
-        return Reply((letter,), (*effects, Billed(made, bill), _expiry(bill)))
+        letter = cards.price(job, billing.payable, balance=free)
+        return Reply((letter,), (*effects, *billing.effects))
+
+    async def bill(
+        self, scene: Scene, kind: BillKind, amount: Msat, *, what: str, ref: str = ""
+    ) -> Billing:
+        """An invoice that fills the balance, for `what` it says; `ref` is a request's code.
+
+        Raises WalletUnavailable, Paused, ShuttingDown.
+        """
+        memo = f"{self.shop.name} {what}"
+        try:
+            async with asyncio.timeout(INVOICE_S):
+                made = await self.desk.make_invoice(scene.session_id, amount, memo=memo, kind=kind)
+        except TimeoutError:
+            raise WalletUnavailable(f"no invoice within {INVOICE_S} s") from None
+        bill = PersonBill(
+            payment_hash=made.payment_hash,
+            session_id=scene.session_id,
+            kind=kind,
+            ref=ref,
+            peer=scene.place.peer,
+            bolt11=made.bolt11,
+            amount=made.amount,
+            expires_at_ms=made.expires_at_ms,
+        )
+        payable = Payable(bill, self.pay_url(bill.payment_hash))
+        expiry = Remind(EXPIRED, bill.payment_hash, bill.expires_at_ms)
+        return Billing(payable, (Billed(made, bill), expiry))
 
     def progress(self, request: Request, now_ms: int) -> Remind:
         """Have the person told when the work takes long."""
         return Remind(PROGRESS, request.code, now_ms + PROGRESS_MS)
 
-    async def _make(
+    async def _bill_request(
         self, scene: Scene, request: Request, kind: BillKind, amount: Msat
-    ) -> WalletInvoice:
-        what = "check" if kind == "check" else "work"
+    ) -> Billing:
+        what = f"{'check' if kind == 'check' else 'work'} #{request.code}"
+        at = scene.at(request.peer)
         try:
-            async with asyncio.timeout(INVOICE_S):
-                return await self.desk.make_invoice(
-                    scene.session_id,
-                    amount,
-                    memo=f"{self.shop.name} {what} #{request.code}",
-                    kind=kind,
-                )
-        except TimeoutError:
-            raise WalletUnavailable(f"no invoice within {INVOICE_S} s") from None
+            return await self.bill(at, kind, amount, what=what, ref=request.code)
         except Paused as pause:
             if not isinstance(scene.mail.item, Event):
                 raise
@@ -173,23 +197,6 @@ async def _is_covered(paying: Awaitable[None]) -> bool:
 
 def _started(request: Request, reply: Reply) -> Callable[[Job], Reply]:
     return lambda _: reply + Reply((), (Told(request, "evaluating"),))
-
-
-def _bill(scene: Scene, request: Request, kind: BillKind, made: WalletInvoice) -> PersonBill:
-    return PersonBill(
-        payment_hash=made.payment_hash,
-        session_id=scene.session_id,
-        kind=kind,
-        ref=request.code,
-        peer=request.peer,
-        bolt11=made.bolt11,
-        amount=made.amount,
-        expires_at_ms=made.expires_at_ms,
-    )
-
-
-def _expiry(bill: PersonBill) -> Remind:
-    return Remind(EXPIRED, bill.payment_hash, bill.expires_at_ms)
 
 
 def _missing(needed: Msat, free: Msat) -> Msat:

@@ -1,18 +1,18 @@
 """Requests, as the books tell of them: a payment came, a job moved on, time has passed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from bots.cards import price_of
+from bots.cards import price_of, withdraw_button
 from bots.counter import EXPIRED, INVOICE, PROGRESS, WAITED, Counter
 from bots.purse import Purse
-from bots.scene import Place, Scene
+from bots.scene import Scene
 from bots.stage import Stage
 from core.books.inbox import Event
 from core.books.jobs import Job
 from core.books.requests import PersonBill, Request
 from core.desk.people_reply import DropRequest, NewCard, PaidBill, Reply, Told
 from core.values.errors import WrongState
-from core.values.mail import Button, Letter, Row
+from core.values.mail import Button, Letter
 from core.values.money import MSAT_PER_SAT, Msat
 
 MINUTE_MS = 60_000
@@ -31,7 +31,7 @@ class Following:
         request = await self.counter.desk.request(scene.session_id, bill.ref)
         if request is None:  # it was deleted; its money is on the balance all the same
             return _kept(scene, bill, amount)
-        at = self._at(scene, request)
+        at = scene.at(request.peer, request.message_id)
         was_paid = (PaidBill(bill.payment_hash),)
         if bill.kind == "price":
             return await self._price_paid(at, request, bill, amount)
@@ -47,7 +47,7 @@ class Following:
                 return None
         except WrongState:  # the account is frozen, or was closed over HTTP
             return _kept(at, bill, amount)
-        return await self.counter.bill_check(at, _next(request), NewCard(request), *was_paid)
+        return await self.counter.bill_check(at, request.on_next_card, NewCard(request), *was_paid)
 
     async def job_moved(self, scene: Scene, job_id: str) -> Reply | None:
         """A job of the person's session has changed."""
@@ -57,9 +57,9 @@ class Following:
         job = await self.counter.desk.job(job_id)
         if request.told == job.state and job.state != "evaluating":
             return Reply()
-        at, told = self._at(scene, request), Told(request, job.state)
+        at, told = scene.at(request.peer, request.message_id), Told(request, job.state)
         if job.state == "awaiting_work_payment":
-            return await self.counter.price(at, _next(request), job, told)
+            return await self.counter.price(at, request.on_next_card, job, told)
         if job.state == "evaluating":
             self.stage.follow(at.place, job_id, scene.mail.number)
             return Reply((), (told,))
@@ -67,7 +67,7 @@ class Following:
             self.stage.follow(at.place, job_id, scene.mail.number)
             started = self._started(at, request, job)
             return Reply(started, (told, self.counter.progress(request, scene.now_ms)))
-        return Reply(self._ended(at, _next(request), job), (told,))
+        return Reply(self._ended(at, request.on_next_card, job), (told,))
 
     async def reminded(self, scene: Scene, event: Event) -> Reply | None:
         """Time has passed."""
@@ -97,7 +97,9 @@ class Following:
         except WrongState:
             return Reply((self._late(scene, request, amount, _why(job)),), (was_paid,))
         # A part of the balance that the price counted on was spent meanwhile.
-        return await self.counter.price(scene, _next(request), job, NewCard(request), was_paid)
+        return await self.counter.price(
+            scene, request.on_next_card, job, NewCard(request), was_paid
+        )
 
     async def _expired(self, scene: Scene, payment_hash: str) -> Reply:
         """An invoice ran out: its card says so, unless a newer one stands there."""
@@ -110,7 +112,7 @@ class Following:
         newest = await self.counter.desk.bills_of(scene.session_id, bill.ref)
         if request is None or newest[0].payment_hash != payment_hash:
             return Reply()
-        cards = self.counter.cards(self._at(scene, request), request)
+        cards = self.counter.cards(scene.at(request.peer, request.message_id), request)
         if request.state == "unpaid" and bill.kind != "price":
             return Reply((cards.check_expired(),))
         if request.told == "awaiting_work_payment" and bill.kind == "price":
@@ -122,7 +124,7 @@ class Following:
         request = await self.counter.desk.request(scene.session_id, code)
         if request is None or request.state == "dropped":
             return Reply()
-        at, fresh = self._at(scene, request), _next(request)
+        at, fresh = scene.at(request.peer, request.message_id), request.on_next_card
         if request.state == "unpaid":
             billed = await self.counter.bill_check(at, fresh, NewCard(request))
         else:
@@ -141,7 +143,7 @@ class Following:
         request = await self.counter.desk.request(scene.session_id, code)
         if request is None or request.state != "unpaid":
             return Reply()
-        cards = self.counter.cards(self._at(scene, request), request)
+        cards = self.counter.cards(scene.at(request.peer, request.message_id), request)
         return Reply((cards.given_up(),), (DropRequest(request),))
 
     async def _progress(self, scene: Scene, code: str) -> Reply:
@@ -151,7 +153,7 @@ class Following:
             return Reply()
         job = await self.counter.desk.job(request.job_id)
         minutes = max(1, (scene.now_ms - job.updated_at_ms) // MINUTE_MS)
-        at = self._at(scene, request)
+        at = scene.at(request.peer, request.message_id)
         letter = at.note("job.progress", code=code, minutes=minutes, slot=f"{code}:progress")
         return Reply((letter,))
 
@@ -184,7 +186,7 @@ class Following:
             code=request.code,
             reason=job.reason or "",
             tip=rest.strip() if has_rest else "",
-            buttons=_withdraw_button(scene) if has_rest else (),
+            buttons=((withdraw_button(scene.voice),),) if has_rest else (),
             hint=scene.voice.say("hint.withdraw") if has_rest else "",
         )
 
@@ -202,7 +204,7 @@ class Following:
         again = scene.voice.say("btn.try_again", amount=scene.voice.costs(back))
         buttons = (
             (Button(again, "again", request.code, request.version),),
-            *_withdraw_button(scene),
+            (withdraw_button(scene.voice),),
         )
         letter = scene.note(
             key,
@@ -234,7 +236,7 @@ class Following:
             amount=scene.voice.has(amount),
             why=scene.voice.say(f"pay.why.{why}"),
             balance=scene.balance,
-            buttons=_withdraw_button(scene),
+            buttons=((withdraw_button(scene.voice),),),
             hint=scene.voice.say("hint.withdraw"),
         )
 
@@ -243,25 +245,11 @@ class Following:
         once = Msat(request.once_sats * MSAT_PER_SAT - self.counter.shop.check_fee)
         return max(once // MSAT_PER_SAT, scene.view.person.limit_sats)
 
-    def _at(self, scene: Scene, request: Request) -> Scene:
-        """The scene where the request was asked."""
-        contact = next((known for known in scene.view.contacts if known.peer == request.peer), None)
-        via = "" if contact is None else contact.via
-        return replace(scene, place=Place(request.peer, via, request.message_id))
-
-
-def _next(request: Request) -> Request:
-    return replace(request, version=request.version + 1)
-
 
 def _kept(scene: Scene, bill: PersonBill, amount: Msat) -> Reply:
     """A payment that nothing waits for: it is on the balance."""
     paid = scene.note("card.paid_chat", amount=scene.voice.has(amount), balance=scene.balance)
     return Reply((paid,), (PaidBill(bill.payment_hash),))
-
-
-def _withdraw_button(scene: Scene) -> tuple[Row, ...]:
-    return ((Button(scene.voice.say("btn.withdraw"), "withdraw", ""),),)
 
 
 def _why(job: Job) -> str:

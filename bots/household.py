@@ -1,15 +1,14 @@
 """What people may ask about the service and about themselves."""
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bots import questions
 from bots.cards import date, state_of, title
 from bots.scene import Scene, Shop, Voice
 from bots.words import sats_in
-from core.books.talks import Prompt
 from core.desk.people_desk import PeopleDesk
-from core.desk.people_reply import Ask, ForgetRequests, ForgetTalk, Reply, SetLimit, Speak
+from core.desk.people_reply import ForgetRequests, ForgetTalk, Reply, SetLimit, Speak
 from core.desk.session_desk import MintedToken
 from core.values.mail import Button, Letter, Note, Row
 from core.values.texts import Catalogue
@@ -17,7 +16,6 @@ from core.values.tokens import to_bearer
 
 PAGE = 8
 HISTORY_SLOT = "history"
-QUESTION_MS = 900_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +102,7 @@ class Household:
         """Somebody wants everything forgotten."""
         if (obstacle := _obstacle(scene)) is not None:
             return Reply((obstacle,))
-        ref = secrets.token_hex(4)
-        buttons = (
-            (
-                Button(scene.voice.say("btn.yes"), "yes", ref, 1),
-                Button(scene.voice.say("btn.cancel"), "drop", ref, 1),
-            ),
-        )
-        hint = scene.voice.say("hint.yes_no")
-        prompt = Prompt("delete", ref, "", scene.now_ms + QUESTION_MS)
-        letter = scene.note("del.ask", buttons=buttons, hint=hint, slot=f"ask:{ref}")
-        return Reply((letter,), (Ask(scene.place.peer, prompt),))
+        return questions.ask(scene, "delete", scene.voice.say("del.ask"))
 
     def delete(self, scene: Scene) -> Reply:
         """Somebody said yes to that; what was begun meanwhile is not forgotten."""

@@ -3,19 +3,19 @@
 Both sides are asked, each is told who the other is, and the amount at stake.
 """
 
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from bots import questions
 from bots.scene import Place, Scene
 from core.books.inbox import Event
 from core.books.links import LIFE_MS
 from core.books.people import Contact
 from core.books.talks import Prompt
 from core.desk.link_desk import LinkDesk, LinkView, MadeLink, Outcome, Side
-from core.desk.people_reply import Answered, Ask, Reply
+from core.desk.people_reply import Answered, Reply
 from core.values.link_codes import bare
-from core.values.mail import Button, Copy, Letter, Note
+from core.values.mail import Copy, Letter, Note
 from core.values.names import called
 
 TAKER, MAKER = "link_new", "link_old"  # prompts: who is asked
@@ -39,7 +39,7 @@ class Linking:
             return Reply((scene.note("link.bad"),))
         balance = scene.voice.has(scene.view.account.balance)
         text = scene.voice.say("link.ask_new", other=found.other.name, balance=balance)
-        return _question(scene, TAKER, text, found.link_id)
+        return questions.ask(scene, TAKER, text, body=found.link_id, life_ms=LIFE_MS)
 
     async def taken(self, scene: Scene, prompt: Prompt) -> Reply | None:
         """The taker said yes: the maker is asked next."""
@@ -94,7 +94,7 @@ class Linking:
         asked = replace(scene, place=_place_of(view, scene))
         balance = scene.voice.has(scene.view.account.balance)
         text = scene.voice.say("link.ask_old", other=view.other.name, balance=balance)
-        return _question(asked, MAKER, text, view.link_id)
+        return questions.ask(asked, MAKER, text, body=view.link_id, life_ms=LIFE_MS)
 
     async def unlink(self, scene: Scene) -> Reply | None:
         """Somebody wants this channel to be apart."""
@@ -125,18 +125,8 @@ class Linking:
 
     def _answered(self, scene: Scene, prompt: Prompt, text: str) -> Reply:
         """The question is answered: the text stands in its place."""
-        letter = scene.place.redrawn(Note(text), f"ask:{prompt.ref}")
+        letter = scene.place.redrawn(Note(text), questions.slot_of(prompt))
         return Reply((letter,), (Answered(scene.place.peer),))
-
-
-def _question(scene: Scene, kind: str, text: str, link_id: str) -> Reply:
-    ref = secrets.token_hex(4)
-    yes = Button(scene.voice.say("btn.yes"), "yes", ref, 1)
-    no = Button(scene.voice.say("btn.cancel"), "drop", ref, 1)
-    note = Note(text, buttons=((yes, no),), hint=scene.voice.say("hint.yes_no"))
-    letter = scene.place.letter(note, slot=f"ask:{ref}")
-    prompt = Prompt(kind, ref, link_id, scene.now_ms + LIFE_MS)
-    return Reply((letter,), (Ask(scene.place.peer, prompt),))
 
 
 def _place_of(view: LinkView, scene: Scene) -> Place:

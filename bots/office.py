@@ -214,7 +214,7 @@ def conversation_of(
     people = desk.people
     counter = Counter(people, shop, desk.pay_url)
     asking = Asking(counter)
-    purse = Purse(people, shop, desk.pay_url)
+    purse = Purse(counter)
     chatting = Chatting(people, desk.talk, purse, shop, stage)
     household = Household(people, shop, catalogue)
     linking = Linking(desk.links, private_url)

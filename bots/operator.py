@@ -4,22 +4,20 @@ To everybody else it is a command that we do not know. Money moves after a quest
 whatever is changed is written down with who wanted it.
 """
 
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from bots import cards
+from bots import cards, questions
 from bots.scene import Scene, Voice
 from bots.words import code_in, sats_in
 from core.books.talks import Prompt
 from core.desk.admin_desk import AdminDesk, KnownRequest, Standing
 from core.desk.people_desk import PeopleDesk
-from core.desk.people_reply import Answered, Ask, Block, CloseOn, Give, Reply, StayOpen
-from core.values.mail import Button, Note, Peer, Row
+from core.desk.people_reply import Answered, Block, CloseOn, Give, Reply, StayOpen
+from core.values.mail import Note, Peer
 from core.values.money import Msat, from_sats
 
-QUESTION_MS = 900_000
 SATS_MAX = 10_000_000
 SHOWN_MAX = 5
 
@@ -152,22 +150,8 @@ class Operator:
             key = "admin.no_person" if code is None else "admin.no_job"
             return Reply((scene.note(key, person=name, code=code),))
         session_id, peer = owners[0]
-        ref = secrets.token_hex(4)
-        row: Row = (
-            Button(scene.voice.say("btn.yes"), "yes", ref, 1),
-            Button(scene.voice.say("btn.cancel"), "drop", ref, 1),
-        )
-        body = f"{session_id} {sats} {code or name}"
-        prompt = Prompt("credit", ref, body, scene.now_ms + QUESTION_MS)
-        letter = scene.note(
-            "admin.credit_ask",
-            amount=scene.voice.sat(sats),
-            person=_name(peer),
-            buttons=(row,),
-            hint=scene.voice.say("hint.yes_no"),
-            slot=f"ask:{ref}",
-        )
-        return Reply((letter,), (Ask(scene.place.peer, prompt),))
+        text = scene.voice.say("admin.credit_ask", amount=scene.voice.sat(sats), person=_name(peer))
+        return questions.ask(scene, "credit", text, body=f"{session_id} {sats} {code or name}")
 
     async def _block(self, scene: Scene, name: str) -> Reply:
         return await self._set_blocked(scene, name, 1)

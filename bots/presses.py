@@ -9,6 +9,7 @@ from bots.household import Household
 from bots.linking import Linking
 from bots.operator import Operator
 from bots.purse import Purse
+from bots.questions import slot_of
 from bots.scene import Scene
 from core.books.talks import Prompt
 from core.desk.people_desk import PeopleDesk
@@ -98,8 +99,7 @@ class Presses:
         keys = {"send": "wd.cancelled", "delete": "del.kept", linking.TAKER: "link.refused"}
         key = keys.get(prompt.kind, "card.ok")
         note = Note(scene.voice.say(key, balance=scene.balance))
-        slot = f"wd:{prompt.ref}" if prompt.kind == "send" else f"ask:{prompt.ref}"
-        return Reply((scene.place.redrawn(note, slot),), (Answered(scene.place.peer),))
+        return Reply((scene.place.redrawn(note, slot_of(prompt)),), (Answered(scene.place.peer),))
 
     async def look(self, scene: Scene) -> Reply:
         """Somebody says that an invoice is paid: the wallet is asked, and nothing else counts."""

@@ -1,20 +1,19 @@
 """A person's money: what is there, putting more in, taking it out."""
 
-import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
-from bots.cards import Payable, bill_of, state_of
-from bots.counter import EXPIRED
-from bots.scene import Place, Scene, Shop
+from bots import questions
+from bots.cards import bill_of, state_of, withdraw_button
+from bots.counter import Counter
+from bots.scene import Place, Scene
 from core.books.refunds import Refund
 from core.books.requests import BillKind, PersonBill, Request
 from core.books.talks import Prompt
 from core.desk import withdrawals
 from core.desk.people_desk import PeopleDesk
-from core.desk.people_reply import Answered, Ask, Billed, MoveCard, PaidBill, Remind, Reply
+from core.desk.people_reply import Answered, MoveCard, PaidBill, Reply
 from core.desk.withdrawals import Able, Cannot
 from core.values.errors import InvalidRequest, MoreThanFree, WalletUnavailable
 from core.values.mail import Button, Letter, Note, Row
@@ -22,7 +21,6 @@ from core.values.money import MSAT_PER_SAT, Msat, from_sats
 
 USUAL_DEPOSIT_SATS = 1_000
 DEPOSITS_SATS = (500, 2_000, 5_000)
-QUESTION_MS = 900_000  # a question of ours stays open this long
 DEPOSIT_SLOT = "deposit"
 SLOW_MS = 60_000  # who waited longer for a payment's end is told, not only shown
 TARGET_LENGTH = 40  # of an invoice, where it is named
@@ -34,9 +32,12 @@ log = structlog.get_logger(__name__)
 class Purse:
     """Handles a person's money. None says that the mail is closed already."""
 
-    desk: PeopleDesk
-    shop: Shop
-    pay_url: Callable[[str], str | None]
+    counter: Counter
+
+    @property
+    def desk(self) -> PeopleDesk:
+        """Where all of it is done."""
+        return self.counter.desk
 
     def show(self, scene: Scene) -> Reply:
         """What is there, and what is open."""
@@ -51,7 +52,7 @@ class Purse:
         topup = scene.voice.say("btn.topup", amount=scene.voice.sat(USUAL_DEPOSIT_SATS))
         row: Row = (Button(topup, "topup", str(USUAL_DEPOSIT_SATS)),)
         if scene.view.free:
-            row = (*row, Button(scene.voice.say("btn.withdraw"), "withdraw", ""))
+            row = (*row, withdraw_button(scene.voice))
         hint = scene.voice.say("hint.topup")
         return Reply((scene.place.letter(Note(text.strip(), buttons=(row,), hint=hint)),))
 
@@ -65,34 +66,21 @@ class Purse:
         """The card of a deposit over so much; `key` is its text."""
         if (refusal := scene.refusal) is not None:
             return Reply((refusal,))
-        least, most = self.shop.deposit_min_sats, self.shop.deposit_max_sats
+        least, most = self.counter.shop.deposit_min_sats, self.counter.shop.deposit_max_sats
         if not least <= sats <= most:
             low, high = scene.voice.sat(least), scene.voice.sat(most)
             return Reply((scene.note("topup.bad", min=low, max=high),))
-        memo = f"{self.shop.name} deposit"
         try:
-            made = await self.desk.make_invoice(
-                scene.session_id, from_sats(sats), memo=memo, kind=kind
-            )
+            billing = await self.counter.bill(scene, kind, from_sats(sats), what="deposit")
         except WalletUnavailable as fault:
             log.warning("deposit invoice not made", reason=fault.reason)
             return Reply((scene.note("pay.deposit_down"),))
-        bill = PersonBill(
-            payment_hash=made.payment_hash,
-            session_id=scene.session_id,
-            kind=kind,
-            ref="",
-            peer=scene.place.peer,
-            bolt11=made.bolt11,
-            amount=made.amount,
-            expires_at_ms=made.expires_at_ms,
-        )
         text = scene.voice.say(
             key,
-            amount=scene.voice.costs(made.amount),
-            avg=scene.voice.costs(self.shop.usual_answer),
+            amount=scene.voice.sat(sats),
+            avg=scene.voice.costs(self.counter.shop.usual_answer),
             invoice="{invoice}",
-            minutes=self.shop.invoice_expiry_s // 60,
+            minutes=self.counter.shop.invoice_expiry_s // 60,
         )
         verb = "fund" if kind == "chat" else "topup"
         others = tuple(
@@ -100,13 +88,11 @@ class Purse:
             for other in DEPOSITS_SATS
             if other != sats and least <= other <= most
         )
-        payable = Payable(bill, self.pay_url(bill.payment_hash))
         hint = scene.voice.say("hint.topup_amount")
-        content = bill_of(scene.voice, text, payable, others, hint)
+        content = bill_of(scene.voice, text, billing.payable, others, hint)
         place = scene.place
         letter = (place.redrawn if is_redrawn else place.letter)(content, slot=DEPOSIT_SLOT)
-        expiry = Remind(EXPIRED, bill.payment_hash, bill.expires_at_ms)
-        return Reply((letter,), (Billed(made, bill), expiry))
+        return Reply((letter,), billing.effects)
 
     def paid(self, scene: Scene, bill: PersonBill | None, amount: Msat) -> Reply:
         """Money came that is for no request."""
@@ -125,15 +111,13 @@ class Purse:
         shown_there = [other for other in newest if other.peer == bill.peer]
         if shown_there[0].payment_hash != bill.payment_hash:
             return Reply()
-        contact = next((one for one in scene.view.contacts if one.peer == bill.peer), None)
-        place = Place(bill.peer, "" if contact is None else contact.via)
         sats = bill.amount // MSAT_PER_SAT
         label = scene.voice.say("btn.new_invoice")
         verb = "fund" if bill.kind == "chat" else "topup"
         button = Button(label, verb, str(sats))
         text, hint = scene.voice.say("card.deposit_expired"), scene.voice.say("hint.topup")
         note = Note(text, buttons=((button,),), hint=hint)
-        return Reply((place.redrawn(note, DEPOSIT_SLOT),))
+        return Reply((scene.at(bill.peer).place.redrawn(note, DEPOSIT_SLOT),))
 
     async def withdraw(self, scene: Scene, to: str) -> Reply:
         """Somebody wants money back; ask where to, unless that was said."""
@@ -148,8 +132,7 @@ class Purse:
             balance=scene.voice.has(scene.view.free),
             fee=scene.voice.costs(Msat(scene.view.free - most)),
         )
-        prompt = Prompt("withdraw", "", "", scene.now_ms + QUESTION_MS)
-        return Reply((scene.place.letter(Note(text)),), (Ask(scene.place.peer, prompt),))
+        return Reply((scene.place.letter(Note(text)),), (questions.wait_for(scene, "withdraw"),))
 
     async def confirm(self, scene: Scene, to: str) -> Reply:
         """A destination was named: ask before anything is sent."""
@@ -172,7 +155,7 @@ class Purse:
         def sent(refund: Refund) -> Reply:
             slot = _slot(refund.refund_id)
             note = Note(scene.voice.say("wd.sending", amount=scene.voice.has(refund.amount)))
-            moved = MoveCard(peer, _slot(prompt.ref), slot)
+            moved = MoveCard(peer, questions.slot_of(prompt), slot)
             return Reply((scene.place.passing(note, slot),), (Answered(peer), moved))
 
         try:
@@ -208,11 +191,9 @@ class Purse:
 
     async def _where_shown(self, scene: Scene, slot: str) -> Place:
         """Where the person said yes to this; one who asked over HTTP is told where seen last."""
-        known = {contact.peer: contact for contact in scene.view.contacts}
-        for peer in await self.desk.where(slot):
-            if peer in known:
-                return Place(peer, known[peer].via)
-        return scene.place
+        own = {contact.peer for contact in scene.view.contacts}
+        shown_to = (peer for peer in await self.desk.where(slot) if peer in own)
+        return scene.at(next(shown_to, scene.place.peer)).place
 
     def _outcome(self, scene: Scene, refund: Refund) -> str:
         amount, fee = scene.voice.has(refund.amount), scene.voice.costs(refund.fee)
@@ -235,21 +216,11 @@ class Purse:
 
 
 def _confirmation(scene: Scene, to: str, amount: Msat, sats: str) -> Reply:
-    ref = secrets.token_hex(4)
     target = to if len(to) <= TARGET_LENGTH else f"{to[:16]}…{to[-8:]}"
     text = scene.voice.say("wd.confirm", amount=scene.voice.has(amount), target=target)
-    buttons = (
-        (
-            Button(scene.voice.say("btn.yes"), "yes", ref, 1),
-            Button(scene.voice.say("btn.cancel"), "drop", ref, 1),
-        ),
-    )
-    hint = scene.voice.say("hint.confirm", minutes=QUESTION_MS // 60_000)
-    prompt = Prompt("send", ref, f"{to}\n{sats}", scene.now_ms + QUESTION_MS)
-    letter = scene.place.letter(Note(text, buttons=buttons, hint=hint), slot=_slot(ref))
-    return Reply((letter,), (Ask(scene.place.peer, prompt),))
+    return questions.ask(scene, "send", text, body=f"{to}\n{sats}", hint="hint.confirm")
 
 
-def _slot(name: str) -> str:
-    """Where a withdrawal stands: under its question, later under its own id."""
-    return f"wd:{name}"
+def _slot(refund_id: str) -> str:
+    """Where a withdrawal stands, once somebody has said yes to it."""
+    return f"wd:{refund_id}"

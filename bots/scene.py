@@ -167,6 +167,12 @@ class Scene:
         day = self.voice.day(self.view.closes_on)
         return self.note("sys.winddown", date=day, balance=self.balance)
 
+    def at(self, peer: Peer, message_id: str | None = None) -> "Scene":
+        """The same scene, answered there: to this peer of the person, in reply to that message."""
+        known = next((contact for contact in self.view.contacts if contact.peer == peer), None)
+        via = "" if known is None else known.via
+        return replace(self, place=Place(peer, via, message_id))
+
     def note(
         self,
         key: str,

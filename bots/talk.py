@@ -4,10 +4,10 @@ Everything is derived from rows; nothing is remembered between two messages. Mai
 answered, because somebody outside is away, is answered when it is tried again.
 """
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from bots import questions
 from bots.asking import Asking
 from bots.chatting import Chatting
 from bots.commands import Commands
@@ -21,7 +21,7 @@ from bots.words import command_in, has_words, is_destination, is_greeting, says_
 from core.books.inbox import Event, Mail
 from core.books.talks import Prompt
 from core.desk.people_desk import PeopleDesk
-from core.desk.people_reply import Ask, Reply
+from core.desk.people_reply import Reply
 from core.values.errors import (
     Paused,
     QueueFull,
@@ -49,7 +49,6 @@ from core.values.texts import Catalogue
 
 MESSAGES_PER_MINUTE = 20
 OLD_MS = 86_400_000  # what was written longer ago is not done unasked
-QUESTION_MS = 900_000
 NIP04 = "nip04"  # how somebody writes, and the slot of what they are told of it
 REQUEST_LENGTH = 40  # a longer text is a request though a question of ours is open
 
@@ -147,8 +146,7 @@ class Conversation:
         if bill.ref:
             return await self.following.paid(scene, bill, amount)
         view = await self.desk.view(scene.session_id, bill.peer)
-        via = "" if view.contact is None else view.contact.via
-        at = replace(scene, view=view, place=Place(bill.peer, via))
+        at = replace(scene, view=view).at(bill.peer)
         return await self.chatting.paid(at, bill, amount)
 
     async def _came_in(self, scene: Scene, inbound: Inbound) -> Reply | None:
@@ -184,7 +182,8 @@ class Conversation:
         if (prompt is not None and len(text) <= REQUEST_LENGTH) or is_destination(text):
             return await self._answered(scene, text, prompt)
         if scene.now_ms - inbound.at_ms > OLD_MS:
-            return _ask_first(scene, "late", whole, "sys.late_read")
+            text = scene.voice.say("sys.late_read")
+            return questions.ask_for_text(scene, "late", text, body=whole)
         return await self._plain(scene, inbound, storable(whole).strip())
 
     async def _answered(self, scene: Scene, text: str, prompt: Prompt | None) -> Reply | None:
@@ -243,7 +242,8 @@ class Conversation:
         kind = scene.voice.say(f"kind.{body.kind}" if body.kind in _KINDS else "kind.other")
         caption = storable(body.caption).strip()
         if caption:
-            return _ask_first(scene, "caption", caption, "ref.caption", kind=kind)
+            text = scene.voice.say("ref.caption", kind=kind)
+            return questions.ask_for_text(scene, "caption", text, body=caption)
         if body.group is None:
             return Reply((scene.note("ref.text_only", kind=kind),))
         note = Note(scene.voice.say("ref.text_only", kind=kind))
@@ -255,16 +255,6 @@ class Conversation:
         url, hour = self.private_url(), scene.now_ms // 3_600_000
         buttons = ((Link(scene.voice.say("btn.private"), url),),) if url else ()
         return scene.place.redrawn(Note(text, buttons=buttons), f"group:{hour}")
-
-
-def _ask_first(scene: Scene, about: str, text: str, key: str, **values: object) -> Reply:
-    """Ask before this text is taken for a request."""
-    ref = secrets.token_hex(4)
-    yes = Button(scene.voice.say("btn.text_only"), "yes", ref, 1)
-    hint = scene.voice.say("hint.text_only")
-    prompt = Prompt(about, ref, text, scene.now_ms + QUESTION_MS)
-    letter = scene.note(key, buttons=((yes,),), hint=hint, slot=f"ask:{ref}", **values)
-    return Reply((letter,), (Ask(scene.place.peer, prompt),))
 
 
 _KINDS = frozenset(

@@ -125,48 +125,32 @@ async def with_money(tx: Tx) -> list[str]:
 
 async def speak(tx: Tx, session_id: str, lang: str) -> None:
     """Choose a person's language."""
-    await tx.run(
-        "UPDATE people SET lang = :lang WHERE session_id = :session_id",
-        session_id=session_id,
-        lang=lang,
-    )
+    await _set(tx, session_id, "lang = :lang", lang=lang)
 
 
 async def limit(tx: Tx, session_id: str, sats: int) -> None:
     """Choose up to what price work starts without asking."""
-    await tx.run(
-        "UPDATE people SET limit_sats = :sats WHERE session_id = :session_id",
-        session_id=session_id,
-        sats=sats,
-    )
+    await _set(tx, session_id, "limit_sats = :sats", sats=sats)
 
 
 async def open_chat(tx: Tx, session_id: str) -> None:
     """From now on what the person writes is talk."""
-    await _set_chatting(tx, session_id, 1)
+    await _set(tx, session_id, "is_chatting = :is_chatting", is_chatting=1)
 
 
 async def close_chat(tx: Tx, session_id: str) -> None:
     """From now on what the person writes is a request."""
-    await _set_chatting(tx, session_id, 0)
+    await _set(tx, session_id, "is_chatting = :is_chatting", is_chatting=0)
 
 
 async def tell_low(tx: Tx, session_id: str, told: int) -> None:
     """Note whether the person knows that the balance is low: 1 for yes, 0 after money came."""
-    await tx.run(
-        "UPDATE people SET was_told_low = :told WHERE session_id = :session_id",
-        session_id=session_id,
-        told=told,
-    )
+    await _set(tx, session_id, "was_told_low = :told", told=told)
 
 
 async def block(tx: Tx, session_id: str, is_blocked: int) -> None:
     """Serve this person no more (1), or again (0)."""
-    await tx.run(
-        "UPDATE people SET is_blocked = :is_blocked WHERE session_id = :session_id",
-        session_id=session_id,
-        is_blocked=is_blocked,
-    )
+    await _set(tx, session_id, "is_blocked = :is_blocked", is_blocked=is_blocked)
 
 
 async def reach(tx: Tx, peer: Peer, is_reachable: int) -> None:
@@ -252,11 +236,11 @@ async def open_fresh(tx: Tx, lang: str, now_ms: int) -> str:
     return session_id
 
 
-async def _set_chatting(tx: Tx, session_id: str, is_chatting: int) -> None:
+async def _set(tx: Tx, session_id: str, what: str, **values: object) -> None:
     await tx.run(
-        "UPDATE people SET is_chatting = :is_chatting WHERE session_id = :session_id",
+        f"UPDATE people SET {what} WHERE session_id = :session_id",
         session_id=session_id,
-        is_chatting=is_chatting,
+        **values,
     )
 
 

@@ -5,7 +5,7 @@ balance covers its check; then it is a job of the person's session.
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.books import job_rows, jobs
@@ -40,6 +40,11 @@ class Request:
     peer: Peer
     message_id: str | None
     created_at_ms: int
+
+    @property
+    def on_next_card(self) -> "Request":
+        """The request as its next card shows it: the buttons there have the next version."""
+        return replace(self, version=self.version + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ class Prompt:
     kind: str
     ref: str
     body: str
+    asked_at_ms: int
     expires_at_ms: int
 
 
@@ -32,14 +33,15 @@ class Turn:
 async def ask(tx: Tx, peer: Peer, prompt: Prompt) -> None:
     """Open a question; the one before is closed."""
     await tx.run(
-        "INSERT INTO prompts (channel, realm, uid, kind, ref, body, expires_at_ms)"
-        " VALUES (:channel, :realm, :uid, :kind, :ref, :body, :expires_at_ms)"
-        " ON CONFLICT (channel, realm, uid) DO UPDATE SET kind = :kind, ref = :ref, body = :body,"
-        " expires_at_ms = :expires_at_ms",
+        "INSERT INTO prompts (channel, realm, uid, kind, ref, body, asked_at_ms,"
+        " expires_at_ms) VALUES (:channel, :realm, :uid, :kind, :ref, :body, :asked_at_ms,"
+        " :expires_at_ms) ON CONFLICT (channel, realm, uid) DO UPDATE SET kind = :kind, ref = :ref,"
+        " body = :body, asked_at_ms = :asked_at_ms, expires_at_ms = :expires_at_ms",
         **place_of(peer),
         kind=prompt.kind,
         ref=prompt.ref,
         body=prompt.body,
+        asked_at_ms=prompt.asked_at_ms,
         expires_at_ms=prompt.expires_at_ms,
     )
 
@@ -47,7 +49,7 @@ async def ask(tx: Tx, peer: Peer, prompt: Prompt) -> None:
 async def prompt(tx: Tx, peer: Peer, now_ms: int) -> Prompt | None:
     """The question that is open with a peer."""
     row = await tx.one(
-        "SELECT kind, ref, body, expires_at_ms FROM prompts WHERE channel = :channel"
+        "SELECT kind, ref, body, asked_at_ms, expires_at_ms FROM prompts WHERE channel = :channel"
         " AND realm = :realm AND uid = :uid AND expires_at_ms > :now_ms",
         **place_of(peer),
         now_ms=now_ms,

@@ -5,14 +5,15 @@ the payout, unless the debt has changed meanwhile. From there on it is the payer
 leaves the debt due, to be sent elsewhere by its customer or here after a pause.
 """
 
-import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from core.books import payouts, refund_orders, refunds
 from core.books.refund_orders import REFUND_ORDERS, RefundOrder
 from core.books.refunds import Refund
+from core.loops.due import all_to_their_end, serve_what_is_due
 from core.store.bulletin import Bulletin
 from core.store.port import Store, Tx
 from core.values.clock import Clock
@@ -23,7 +24,6 @@ from core.values.terms import RefundTerms
 from core.wallets.lnurl import Resolver
 
 AT_ONCE = 8
-LOOK_S = 5.0  # another process may have woken an order without our hearing
 TAKEN_MS = 60_000  # what a dead process had taken is taken again after this time
 
 log = structlog.get_logger(__name__)
@@ -43,13 +43,12 @@ class AutopayLoop:
     async def run(self) -> None:
         """Try what is due, for ever."""
         with self.bulletin.listen(REFUND_ORDERS) as news:
-            while True:
-                due_ms = await self.store.read(refund_orders.next_try_ms)
-                wait_s = LOOK_S if due_ms is None else (due_ms - self.clock.now_ms()) / 1000
-                if wait_s > 0:
-                    await news.wait(min(LOOK_S, wait_s))
-                else:
-                    await self.serve_due()
+            await serve_what_is_due(
+                news,
+                self.clock,
+                next_ms=partial(self.store.read, refund_orders.next_try_ms),
+                serve=self.serve_due,
+            )
 
     async def serve_due(self) -> None:
         """Try some of what is due."""
@@ -57,11 +56,7 @@ class AutopayLoop:
         taken = await self.store.write(
             refund_orders.take_due, now_ms=now_ms, until_ms=now_ms + TAKEN_MS, limit=AT_ONCE
         )
-        # The fault of one must not leave the others to themselves.
-        ended = await asyncio.gather(*map(self._serve, taken), return_exceptions=True)
-        for fault in ended:
-            if fault is not None:
-                raise fault
+        await all_to_their_end(map(self._serve, taken))
 
     async def _serve(self, order: RefundOrder) -> None:
         due = await self.store.read(_sendable, order.job_id)

@@ -10,14 +10,15 @@ wallet is asked again. Two rules rest on the wallet's promise that it never pays
   that makes an LNbits ask its node.
 """
 
-import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 import structlog
 
 from core.books import payouts
 from core.books.payouts import Payout
+from core.loops.due import all_to_their_end, serve_what_is_due
 from core.store.bulletin import Bulletin
 from core.store.port import Store
 from core.values.clock import Clock
@@ -28,7 +29,6 @@ from core.values.terms import RefundTerms
 from core.wallets.port import Failed, Missing, NotBegun, Outcome, Payer, Sent, Unproven
 
 AT_ONCE = 8
-LOOK_S = 5.0  # another process may have made a payout ready without our hearing
 TAKEN_MS = 60_000  # what a dead process had taken is taken again after this time
 RETRY_MS = 15_000
 LOOK_AGAIN_MS = 15_000
@@ -53,13 +53,12 @@ class PayerLoop:
     async def run(self) -> None:
         """Send and look, for ever."""
         with self.bulletin.listen(payouts.PAYOUTS) as news:
-            while True:
-                due_ms = await self.store.read(payouts.next_look_ms)
-                wait_s = LOOK_S if due_ms is None else (due_ms - self.clock.now_ms()) / 1000
-                if wait_s > 0:
-                    await news.wait(min(LOOK_S, wait_s))
-                else:
-                    await self.serve_due()
+            await serve_what_is_due(
+                news,
+                self.clock,
+                next_ms=partial(self.store.read, payouts.next_look_ms),
+                serve=self.serve_due,
+            )
 
     async def serve_due(self) -> None:
         """Send or look at some of what is due."""
@@ -67,11 +66,7 @@ class PayerLoop:
         taken = await self.store.write(
             payouts.take_due, now_ms=now_ms, until_ms=now_ms + TAKEN_MS, limit=AT_ONCE
         )
-        # The fault of one must not cut off the others in the middle of a call to the wallet.
-        ended = await asyncio.gather(*map(self._serve, taken), return_exceptions=True)
-        for fault in ended:
-            if fault is not None:
-                raise fault
+        await all_to_their_end(map(self._serve, taken))
 
     async def _serve(self, payout: Payout) -> None:
         if payout.state == "ready":

@@ -260,7 +260,7 @@ async def test_nobody_is_greeted_for_whom_nothing_was_kept(shared_store) -> None
 async def test_one_question_is_open_with_a_peer(shared_store) -> None:
     anna = somebody()
     for kind in ("withdraw", "send"):
-        prompt = Prompt(kind, "ref", "body", NOW_MS + 1_000)
+        prompt = Prompt(kind, "ref", "body", NOW_MS, NOW_MS + 1_000)
         await shared_store.write(talks.ask, anna, prompt)
 
     assert (await shared_store.read(talks.prompt, anna, NOW_MS)).kind == "send"

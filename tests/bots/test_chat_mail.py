@@ -70,9 +70,12 @@ async def test_what_comes_while_a_reader_leaves_is_read_at_once(chat):
     await come_in(chat, ANNA, 1)
     session_id = await session_of(chat, ANNA)
     gone = asyncio.Event()
-    leaving = asyncio.create_task(gone.wait(), name="a reader that has let go, and is not gone")
-    readers._reading[session_id] = leaving
-    leaving.add_done_callback(lambda task: readers._ended(session_id, task))
+
+    async def leave() -> None:
+        """As a reader that has let go, and is not gone."""
+        await gone.wait()
+
+    readers._hands.start(session_id, leave())
     running = asyncio.create_task(readers.run())
 
     with chat.world.core.desk.mail.bulletin.listen(outbox.OUTBOX) as news:

@@ -133,6 +133,7 @@ CREATE TABLE prompts (
   kind TEXT NOT NULL,
   ref TEXT NOT NULL,
   body TEXT NOT NULL,
+  asked_at_ms INTEGER NOT NULL,
   expires_at_ms INTEGER NOT NULL,
   PRIMARY KEY (channel, realm, uid)
 ) STRICT;
