@@ -19,7 +19,7 @@ from core.loops.live import Live, WorkDelta
 from core.store.port import Store
 from core.values import pricing
 from core.values.clock import Clock
-from core.values.errors import Unavailable, WalletUnavailable
+from core.values.errors import Paused, Unavailable, WalletUnavailable
 from core.values.money import from_sats
 from core.values.pricing import Pricing
 from core.values.states import ErrorCode
@@ -30,6 +30,8 @@ from core.wallets.port import Wallet
 BAD_VERDICTS_MAX = 2  # an answer that is no verdict is asked for once more
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 60.0
+COMPARING_S = 1.0  # a start takes about so long to compare the books with the wallet
+PAUSED_S = 10.0  # a price that is known waits for the operator, or for the wallet to be filled
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +111,8 @@ class Steps:
             self.intake.check()
         except Unavailable as fault:  # the verdict is kept; what is not asked for is not paid
             log.info("price waits for the intake", job=job.job_id, reason=fault.reason)
-            await self._retry(job, calls=job.attempt)
+            pause_s = PAUSED_S if isinstance(fault, Paused) else COMPARING_S
+            await self._again_in(job, pause_s)
             return
         if job.session_id is None:
             await self._bill(job, price_sats)
@@ -208,8 +211,10 @@ class Steps:
             log.info("job failed", job=job.job_id, code=code)
 
     async def _retry(self, job: Record, *, calls: int) -> None:
-        delay_s = min(RETRY_LONGEST_S, RETRY_FIRST_S * 2.0 ** min(calls, 10))
-        at_ms = self.clock.now_ms() + int(delay_s * 1000)
+        await self._again_in(job, min(RETRY_LONGEST_S, RETRY_FIRST_S * 2.0 ** min(calls, 10)))
+
+    async def _again_in(self, job: Record, seconds: float) -> None:
+        at_ms = self.clock.now_ms() + int(seconds * 1000)
         await self.store.write(job_rows.retry_at, job, at_ms)
 
     def _quote(self, job: Record, model: Model, verdict: Verdict) -> Quote:

@@ -8,7 +8,8 @@ from aiohttp import web
 
 from core.books import payouts, refund_orders, refunds
 from core.books.refunds import Debt
-from core.loops.autopay import LOOK_S, TAKEN_MS, AutopayLoop
+from core.loops.autopay import TAKEN_MS, AutopayLoop
+from core.loops.due import LOOK_S
 from core.store.bulletin import Bulletin
 from core.values.money import from_sats
 from core.wallets.lnurl import Resolver

@@ -7,7 +7,7 @@ import pytest
 
 from core.books import ledger, payouts, refunds
 from core.books.refunds import Debt
-from core.loops.payer import LOOK_S
+from core.loops.due import LOOK_S
 from core.values.errors import InvalidRequest, WrongState
 from core.values.money import Msat, from_sats
 from core.wallets.port import Failed, Missing, NotBegun, Sent, Unproven

@@ -9,6 +9,7 @@ from core.agents.port import AgentFault
 from core.books import job_rows
 from core.books.lifecycle import INTAKE
 from core.books.refunds import Debt
+from core.loops.steps import COMPARING_S
 from core.loops.worker import LEASE_MS, SLOTS, Worker
 from core.values.errors import DatabaseUnavailable
 from core.values.money import Msat
@@ -260,7 +261,7 @@ async def test_a_folders_only_process_need_not_wait_for_the_lease_of_the_one_bef
         await lease_as_another(world, after_s=0)
 
     async with opened(sqlite_database, clock=world.clock, wallet=world.wallet) as world:
-        world.clock.advance(1)  # a price waits so long where the wallet was not compared yet
+        world.clock.advance(COMPARING_S)
         await world.becomes(job.job_id, "awaiting_work_payment")
 
 
