@@ -119,6 +119,7 @@ class Player:
                 await self.stage.pass_time(wait.seconds)
             case Process() as process:
                 await getattr(self.stage, process.verb)()
+                self._repeats_left += process.verb == "kill"
             case Trouble() as trouble:
                 await make_trouble(self.stage, trouble, self.names)
             case ModelDoes() as does:
