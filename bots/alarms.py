@@ -5,7 +5,7 @@ of people are never in them. One process looks; what one of them notices itself,
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ class Alarms:
     peers: Sequence[Peer]  # the operator, on every channel
     lnbits_url: str
     model_url: str
+    _late: set[str] = field(default_factory=set)  # channels where mail waited at the last look
 
     async def watch(self) -> None:
         """Look at what can fail, for ever."""
@@ -103,16 +104,25 @@ class Alarms:
             )
 
     async def _look_at_backlogs(self) -> None:
+        """Tell of mail that waits at two looks: after a machine has slept, all of it looks old."""
         now_ms = self.desk.clock.now_ms()
-        for backlog in await self.desk.backlogs():
-            if backlog.channel in self.desk.health.doors:  # a terminal's mail waits for its person
-                await self._look_at_backlog(backlog, now_ms)
+        late = [
+            backlog
+            for backlog in await self.desk.backlogs()
+            if backlog.channel in self.desk.health.doors  # a terminal's mail waits for its person
+            and now_ms - backlog.oldest_ms > WAITS_MS
+        ]
+        for backlog in late:
+            if backlog.channel in self._late:
+                await self._tell_of_backlog(backlog, now_ms - backlog.oldest_ms)
+        self._late.clear()
+        self._late.update(backlog.channel for backlog in late)
 
-    async def _look_at_backlog(self, backlog: Backlog, now_ms: int) -> None:
-        kind, age_ms = f"backlog.{backlog.channel}", now_ms - backlog.oldest_ms
-        if age_ms > WAITS_MS:
-            values = {"n": backlog.letters, "channel": backlog.channel.capitalize()}
-            await self._warn(kind, "backlog", lambda v: {"age": v.span(age_ms), **values})
+    async def _tell_of_backlog(self, backlog: Backlog, age_ms: int) -> None:
+        values = {"n": backlog.letters, "channel": backlog.channel.capitalize()}
+        await self._warn(
+            f"backlog.{backlog.channel}", "backlog", lambda v: {"age": v.span(age_ms), **values}
+        )
 
     async def _warn(self, kind: str, key: str, values: Say, *, since_ms: int = 0) -> None:
         if self.peers:

@@ -181,7 +181,7 @@ async def claim(tx: Tx, owner: str, *, now_ms: int, until_ms: int, limit: int) -
 
 
 async def hold(tx: Tx, session_id: str, owner: str, until_ms: int) -> bool:
-    """Keep a person longer, or let go with 0; False where somebody else has it by now."""
+    """Keep a person longer; False where this owner has let go, or somebody else has it by now."""
     changed = await tx.run(
         "UPDATE people SET busy_until_ms = :until_ms"
         " WHERE session_id = :session_id AND busy_owner = :owner",
@@ -192,15 +192,29 @@ async def hold(tx: Tx, session_id: str, owner: str, until_ms: int) -> bool:
     return changed == 1
 
 
-async def let_go(tx: Tx, owner: str) -> None:
+async def let_go(tx: Tx, session_id: str, owner: str, until_ms: int) -> None:
+    """Let go of a person, whom anybody may claim from then on. No change if it is not held."""
+    await tx.run(
+        "UPDATE people SET busy_owner = NULL, busy_until_ms = :until_ms"
+        " WHERE session_id = :session_id AND busy_owner = :owner",
+        session_id=session_id,
+        owner=owner,
+        until_ms=until_ms,
+    )
+
+
+async def let_all_go(tx: Tx, owner: str) -> None:
     """Let go of everybody whom a process holds."""
-    await tx.run("UPDATE people SET busy_until_ms = 0 WHERE busy_owner = :owner", owner=owner)
+    await tx.run(
+        "UPDATE people SET busy_owner = NULL, busy_until_ms = 0 WHERE busy_owner = :owner",
+        owner=owner,
+    )
 
 
 async def free_all(tx: Tx, owner: str) -> None:
     """At the start of a process that is alone on its database: nobody else holds anybody."""
     await tx.run(
-        "UPDATE people SET busy_until_ms = 0 WHERE busy_owner <> :owner AND busy_until_ms > 0",
+        "UPDATE people SET busy_owner = NULL, busy_until_ms = 0 WHERE busy_owner <> :owner",
         owner=owner,
     )
 
@@ -226,8 +240,8 @@ async def open_fresh(tx: Tx, lang: str, now_ms: int) -> str:
         now_ms=now_ms,
     )
     await tx.run(
-        f"INSERT INTO people ({_COLUMNS}, key_name, busy_until_ms) VALUES (:session_id, :token_id,"
-        " :lang, 0, 0, 0, 0, :now_ms, '', 0)",  # key_name is read no more
+        f"INSERT INTO people ({_COLUMNS}, busy_until_ms) VALUES (:session_id, :token_id, :lang, 0,"
+        " 0, 0, 0, :now_ms, 0)",
         session_id=session_id,
         token_id=token_id,
         lang=lang,

@@ -138,7 +138,7 @@ class MailDesk:
 
 async def _let_go(tx: Tx, session_id: str, process_id: str) -> None:
     until_ms = await inbox.not_before_ms(tx, session_id)
-    await people.hold(tx, session_id, process_id, until_ms)
+    await people.let_go(tx, session_id, process_id, until_ms)
 
 
 async def _next_due_ms(tx: Tx) -> int | None:
@@ -159,4 +159,4 @@ async def _sent(tx: Tx, queued: Queued, shown: Card | None, now_ms: int) -> None
 
 async def _leave(tx: Tx, process_id: str) -> None:
     await posts.leave(tx, process_id)
-    await people.let_go(tx, process_id)
+    await people.let_all_go(tx, process_id)

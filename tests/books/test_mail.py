@@ -136,21 +136,35 @@ async def test_a_reminder_rings_once_at_its_time(shared_store) -> None:
     assert await next_mail(shared_store, session_id, at_ms) is None
 
 
+async def claim(store, session_id: str, owner: str, now_ms: int) -> bool:
+    claimed = await store.write(
+        people.claim, owner, now_ms=now_ms, until_ms=now_ms + 30_000, limit=1_000
+    )
+    return session_id in claimed
+
+
 async def test_a_person_is_read_by_one_process_at_a_time(shared_store) -> None:
     anna = somebody()
     await take(shared_store, wrote(anna))
     session_id = await session_of(shared_store, anna)
 
-    async def claim(owner: str, now_ms: int) -> bool:
-        claimed = await shared_store.write(
-            people.claim, owner, now_ms=now_ms, until_ms=now_ms + 30_000, limit=1_000
-        )
-        return session_id in claimed
-
-    assert await claim("a", NOW_MS)
-    assert not await claim("b", NOW_MS + 29_999)
-    assert await claim("b", NOW_MS + 30_000)
+    assert await claim(shared_store, session_id, "a", NOW_MS)
+    assert not await claim(shared_store, session_id, "b", NOW_MS + 29_999)
+    assert await claim(shared_store, session_id, "b", NOW_MS + 30_000)
     assert not await shared_store.write(people.hold, session_id, "a", NOW_MS + 60_000)
+
+
+async def test_a_heartbeat_that_comes_after_letting_go_holds_nobody(shared_store) -> None:
+    anna = somebody()
+    await take(shared_store, wrote(anna))
+    session_id = await session_of(shared_store, anna)
+    assert await claim(shared_store, session_id, "a", NOW_MS)
+
+    await shared_store.write(people.let_go, session_id, "a", 0)
+    beat = await shared_store.write(people.hold, session_id, "a", NOW_MS + 60_000)
+
+    assert not beat
+    assert await claim(shared_store, session_id, "a", NOW_MS)
 
 
 def letter(peer: Peer, text: str, **how) -> Letter:

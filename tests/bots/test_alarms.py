@@ -96,10 +96,21 @@ async def test_letters_that_wait_are_told(chat):
     chat.world.core.desk.health.doors["telegram"] = lambda: True
     await chat.hears(OLGA, "/help")
     await pass_seconds(chat, 120)
+    await chat.alarms.look()
 
     texts = await told(chat)
 
     assert texts[-1] == "⚠ 1 messages wait, the oldest for 2 min. Check Telegram."
+
+
+async def test_letters_that_only_seem_old_after_a_sleep_of_the_machine_are_not_told(chat):
+    chat.world.core.desk.health.doors["telegram"] = lambda: True
+    await chat.hears(OLGA, "/help")
+    await chat.world.pass_time(3600)
+
+    just_awake, later = await told(chat), await told(chat)
+
+    assert (len(just_awake), later) == (1, [])  # the letter itself
 
 
 async def test_letters_for_a_terminal_may_wait(chat):

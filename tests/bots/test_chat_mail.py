@@ -79,7 +79,7 @@ async def test_what_comes_while_a_reader_leaves_is_read_at_once(chat):
     running = asyncio.create_task(readers.run())
 
     with chat.world.core.desk.mail.bulletin.listen(outbox.OUTBOX) as news:
-        await eventually(lambda: _is_claimed(chat, session_id))
+        await eventually(lambda: _was_claimed(chat, session_id))
         gone.set()
         is_answered = await news.wait(PATIENCE_S)
 
@@ -88,14 +88,14 @@ async def test_what_comes_while_a_reader_leaves_is_read_at_once(chat):
     assert is_answered
 
 
-async def _is_claimed(chat: Chat, session_id: str) -> bool:
+async def _was_claimed(chat: Chat, session_id: str) -> bool:
     rows = await chat.world.store.read(_busy, session_id)
     return rows is not None
 
 
 async def _busy(tx, session_id):
     return await tx.one(
-        "SELECT 1 AS one FROM people WHERE session_id = :session_id AND busy_owner IS NOT NULL",
+        "SELECT 1 AS one FROM people WHERE session_id = :session_id AND busy_until_ms > 0",
         session_id=session_id,
     )
 

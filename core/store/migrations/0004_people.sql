@@ -8,7 +8,6 @@ CREATE TABLE people (
   limit_sats INTEGER NOT NULL,
   is_chatting INTEGER NOT NULL CHECK (is_chatting IN (0, 1)),
   was_told_low INTEGER NOT NULL CHECK (was_told_low IN (0, 1)),
-  key_name TEXT NOT NULL,
   is_blocked INTEGER NOT NULL CHECK (is_blocked IN (0, 1)),
   created_at_ms INTEGER NOT NULL,
   busy_owner TEXT,
