@@ -1,6 +1,6 @@
 """Requests, as the books tell of them: a payment came, a job moved on, time has passed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bots.cards import price_of, withdraw_button
 from bots.counter import EXPIRED, INVOICE, PROGRESS, WAITED, Counter
@@ -57,6 +57,7 @@ class Following:
         job = await self.counter.desk.job(job_id)
         if request.told == job.state and job.state != "evaluating":
             return Reply()
+        scene = await self._renewed(scene)
         at, told = scene.at(request.peer, request.message_id), Told(request, job.state)
         if job.state == "awaiting_work_payment":
             return await self.counter.price(at, request.on_next_card, job, told)
@@ -78,6 +79,10 @@ class Following:
             WAITED: self._waited,
         }
         return await handlers[event.kind](scene, event.ref)
+
+    async def _renewed(self, scene: Scene) -> Scene:
+        """The scene with the balance of now, in which is what the job gave back."""
+        return replace(scene, view=await self.counter.desk.view(scene.session_id, None))
 
     async def _price_paid(
         self, scene: Scene, request: Request, bill: PersonBill, amount: Msat

@@ -1,8 +1,13 @@
 """What people see of their money and of their absence."""
 
+import asyncio
+
+from bots.scene import Place, Scene, Voice
 from core.agents.port import Verdict
 from core.books import people
+from core.books.inbox import Event, Mail
 from core.values.mail import Letter, Note
+from core.values.money import from_sats
 from tests.bots.chat_bench import ANNA, Chat, opened_chat
 from tests.process.server import eventually
 
@@ -46,6 +51,33 @@ async def test_where_the_fee_is_returned_a_no_says_so(database) -> None:
 
     assert "The check fee is back on your balance." in text
     assert "Balance: 100 sat" in text
+
+
+async def test_the_balance_in_an_answer_is_as_new_as_the_job(database) -> None:
+    go_on = asyncio.Event()
+    async with opened_chat(database, PRICING__EVAL_FEE_ON_REJECT="return") as chat:
+        chat.world.agent.evaluations.append((go_on, NO))
+        await chat.asked(ANNA, "/help")
+        await chat.is_given(ANNA, 100)
+        await chat.hears(ANNA, REQUEST)
+        desk = chat.world.core.desk.people
+        contact = await chat.world.store.read(people.contact, ANNA)
+        assert contact is not None
+        (request,) = await desk.history(contact.session_id, skip=0, limit=1)
+        before = await desk.view(contact.session_id, None)
+
+        async def is_rejected() -> bool:
+            return (await desk.job(request.job_id)).state == "rejected"
+
+        go_on.set()
+        await eventually(is_rejected)
+        mail = Mail(contact.session_id, 1, 0, before.now_ms, Event("job", request.job_id))
+        scene = Scene(mail, before, Voice(chat.conversation.catalogue, "en"), Place(ANNA))
+        reply = await chat.conversation.following.job_moved(scene, request.job_id)
+
+    assert before.account.balance == from_sats(79)
+    assert reply is not None
+    assert "Balance: 100 sat" in reply.letters[0].content.text
 
 
 async def test_a_deposit_that_ran_out_says_so_and_offers_a_fresh_one(database) -> None:

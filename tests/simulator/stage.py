@@ -7,7 +7,7 @@ forward together, as if the time had really passed.
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from glob import glob
@@ -28,6 +28,7 @@ from tests.simulator.model import SimulatedModel
 from tests.simulator.relays import WORDS, Relays, open_relays
 from tests.simulator.seat import NotPayable
 
+HANGS_S: Final = 2.0  # a letter that a channel does not answer for so long is left hanging
 PAGES: Final = "https://shop.example.org"  # where the pay pages are said to be; nobody goes there
 _SHORT: Final = {"check": "pricing.eval_fee_sats", "once": "chat.pay_once_sats"}
 _NO_SETTING: Final = WORDS | {"lnbits", "model", "postgres", "balance"}
@@ -68,13 +69,21 @@ class Stage:
         self.is_running = True
 
     async def pass_time(self, seconds: float) -> None:
-        """Let this time pass everywhere, at once."""
+        """Let this time pass everywhere, at once, when the program has noted what it has said."""
+        if self.is_running:
+            with suppress(TimeoutError):
+                await eventually(self._has_nothing_to_say, within_s=HANGS_S)
         self.offset_s += seconds
         write_offset(self.offset_file, self.offset_s)
         self.lnbits.books.clock_offset_s = self.offset_s
         self.telegram.chats.clock_offset_s = self.offset_s
         if self.is_running:
             await eventually(self._has_noticed)
+
+    async def _has_nothing_to_say(self) -> bool:
+        """Whether no letter is on its way: an answer that is late by a day would be none."""
+        now_ms = int(self.telegram.chats.now_s() * 1000)
+        return not await rows(self.database, _ON_THEIR_WAY, now_ms=now_ms)
 
     async def _has_noticed(self) -> bool:
         """Whether the program says, in an answer, that it is later."""
@@ -128,6 +137,11 @@ class Stage:
         died = ["the program's log has a traceback"] if "Traceback" in self.program.log() else []
         return [*await broken(self.database, outside), *self.telegram.chats.findings, *died]
 
+
+_ON_THEIR_WAY: Final = """
+SELECT number FROM outbox
+ WHERE state = 'queued' AND tries = 0 AND doubts = 0 AND not_before_ms <= :now_ms
+"""
 
 _HOUSE: Final = """
 SELECT 'in' AS name, -SUM(amount_msat) AS msat FROM entries
