@@ -17,6 +17,7 @@ import aiohttp
 import segno
 from aiohttp import web
 from telegram import Bot, CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
+from telegram.error import TimedOut
 from telegram.request import HTTPXRequest
 
 
@@ -30,7 +31,11 @@ class Shop:
     async def run(self) -> None:
         offset = 0
         while True:
-            for update in await self.bot.get_updates(offset=offset, timeout=5, read_timeout=None):
+            try:
+                updates = await self.bot.get_updates(offset=offset, timeout=5)
+            except TimedOut:  # time has passed
+                continue
+            for update in updates:
                 if update.message and update.message.text:
                     await self.answer(update.message, update.message.text)
                 if update.callback_query:

@@ -8,6 +8,7 @@ message may be said twice, as nobody can tell a lost answer from a lost call; no
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -63,6 +64,7 @@ class Player:
     _taken: set[tuple[str, int]] = field(default_factory=set)
     _maybe: list[Expect] = field(default_factory=list)
     _said: dict[tuple[str, int], str] = field(default_factory=dict)
+    _acts: Counter[str] = field(default_factory=Counter)  # of people, since they were counted
     _who: str = ""
     _repeats_left: int = 0
     _was_killed: bool = False
@@ -103,11 +105,13 @@ class Player:
             case Silence() as silence:
                 await self._hear_nothing(silence)
             case Say() as say:
+                self._acts["messages"] += 1
                 self.told.append((f"{say.who}>", self._filled(say.text)))
                 self._turn_to(say.who).say(self._filled(say.text), self._card_or_none(say.reply_to))
             case Act() as act:
                 self._turn_to(act.who).act(act)
             case Press() as press:
+                self._acts["presses"] += 1
                 card = self._cards[press.card] if press.is_again else self._now(press.card)
                 self.told.append((f"{press.who}>", f"[{self._filled(press.label)}]"))
                 self._turn_to(press.who).press(self._filled(press.label), card)
@@ -116,7 +120,7 @@ class Player:
             case Pay() as pay:
                 await self._pay(pay)
             case Wait() as wait:
-                await self.stage.pass_time(wait.seconds)
+                await self._wait(wait.seconds)
             case Process() as process:
                 await getattr(self.stage, process.verb)()
                 self._repeats_left += process.verb == "kill"
@@ -235,6 +239,12 @@ class Player:
                 if not await self.seats[name].news(len(sights), silence.seconds):
                     break
 
+    async def _wait(self, seconds: float) -> None:
+        """Let time pass once nothing is on its way: an answer that is late by a day is none."""
+        if self.stage.is_running:
+            await self.stage.letters_are_noted()
+        await self.stage.pass_time(seconds)
+
     # Cards
 
     def _now(self, name: str) -> Seen:
@@ -250,6 +260,7 @@ class Player:
         return None if name is None else self._cards[name]
 
     async def _pay(self, pay: Pay) -> None:
+        self._acts["payments"] += 1
         self._turn_to(pay.who)
         self.told.append((f"{pay.who}>", "(pays the invoice)"))
         invoice = (self._cards[pay.card] if pay.is_again else self._now(pay.card)).invoice()
@@ -265,6 +276,11 @@ class Player:
                 broken += self.stage.telegram.pacing.findings
             if broken:
                 raise Wrong("\n    ".join(broken))
+            return
+        if check.what == "acts":
+            acts, self._acts = self._acts, Counter()
+            if acts != Counter(check.numbers):
+                raise Wrong(" ".join(f"{name}={acts[name]}" for name in check.numbers))
             return
         look = self._ledger if check.what == "ledger" else self._calls
 

@@ -69,10 +69,7 @@ class Stage:
         self.is_running = True
 
     async def pass_time(self, seconds: float) -> None:
-        """Let this time pass everywhere, at once, when the program has noted what it has said."""
-        if self.is_running:
-            with suppress(TimeoutError):
-                await eventually(self._has_nothing_to_say, within_s=HANGS_S)
+        """Let this time pass everywhere, at once."""
         self.offset_s += seconds
         write_offset(self.offset_file, self.offset_s)
         self.lnbits.books.clock_offset_s = self.offset_s
@@ -80,8 +77,12 @@ class Stage:
         if self.is_running:
             await eventually(self._has_noticed)
 
+    async def letters_are_noted(self) -> None:
+        """Return when the program has noted what it said, or hangs: then nobody answers it."""
+        with suppress(TimeoutError):
+            await eventually(self._has_nothing_to_say, within_s=HANGS_S)
+
     async def _has_nothing_to_say(self) -> bool:
-        """Whether no letter is on its way: an answer that is late by a day would be none."""
         now_ms = int(self.telegram.chats.now_s() * 1000)
         return not await rows(self.database, _ON_THEIR_WAY, now_ms=now_ms)
 

@@ -14,6 +14,7 @@
     bot> nothing for 1s
     ledger: in=21 revenue=21 liabilities=0
     calls: model.check=1 telegram.sendPhoto=1
+    acts: messages=1 presses=0 payments=2          # by people, since the last such line
 
 `bot>` is a new message, `bot~ NAME` an edit of the one called so, `bot!` a toast, `bot...` a
 preview. Matchers: `= "whole"`, `~ "part"`, `!~ "absent"`, `/regular expression/`. `{code}` is the
@@ -300,7 +301,7 @@ def _of_world(word: str, tokens: Tokens) -> Action:
             return _model(tokens)
         case "telegram" | "lnbits" | "relay":
             return _at_relay(tokens) if word == "relay" else _trouble(word, tokens)
-        case "ledger:" | "calls:":
+        case "ledger:" | "calls:" | "acts:":
             what: Any = word.removesuffix(":")
             numbers = {}
             while tokens:

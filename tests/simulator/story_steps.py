@@ -148,7 +148,7 @@ class Foreign:
 class Check:
     """A closing assertion: numbers by name."""
 
-    what: Literal["ledger", "calls", "invariants"]
+    what: Literal["ledger", "calls", "acts", "invariants"]
     numbers: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -34,8 +34,11 @@ class Echo(Program):
 class Rehearsal(Player):
     """The shop has no books."""
 
+    async def _wait(self, seconds: float) -> None:
+        await self.stage.pass_time(seconds)
+
     async def _check(self, check: Any) -> None:
-        if check.what == "calls":
+        if check.what in ("calls", "acts"):
             await super()._check(check)
 
 
@@ -63,6 +66,25 @@ async def test_a_card_is_shown_paid_and_edited(sqlite_database: Database) -> Non
         calls: lnbits.create=1 telegram.sendPhoto=1
         """,
         sqlite_database,
+    )
+
+
+async def test_what_people_had_to_do_is_counted_between_two_looks(
+    sqlite_database: Database,
+) -> None:
+    road = """
+        anna> buy
+        bot> photo as card
+        anna pays card
+        bot> = "Here it is."
+        acts: messages=1 presses=0 payments=1
+        anna> hello
+        bot> ~ "hello"
+        """
+    await rehearse(f"{road}acts: messages=1", sqlite_database)
+
+    assert "messages=1 presses=0" in await fails(
+        f"{road}acts: messages=1 presses=1", sqlite_database
     )
 
 
