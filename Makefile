@@ -24,7 +24,7 @@ test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest -n 3 --ignore=tests/process --ignore=tests/stories --ignore=tests/real \
 	  --ignore=tests/node --ignore=tests/long
 
-test-program: $(READY) ## Run the tests of the finished program: kills, stops, whole conversations
+test-program: $(READY) ## Run the tests of the finished program: commands, kills, stops, conversations
 	$(BIN)/python -m pytest -n 3 tests/process tests/stories
 
 test-real: $(READY) ## Run the tests against a real LNbits, which is installed for it

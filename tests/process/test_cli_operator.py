@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 LIMIT_S = 30
 FILLED_MSAT = 100_000
 REFUND = "rfd_" + "0" * 26

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import urllib.request
 
-from tests.test_readme import LIMIT_S, SAID_URL, blocks, paste, url
+from tests.process.test_readme import LIMIT_S, SAID_URL, blocks, paste, url
 
 __all__ = ["url"]
 

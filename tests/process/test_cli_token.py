@@ -10,7 +10,7 @@ import pytest
 
 from core.values.tokens import Identifier, TokenKeys, attenuate, mint, to_bearer, to_l402, verify
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 LIMIT_S = 30
 KEYS = TokenKeys(bytes(range(32)))
 RAW = mint(KEYS, Identifier(bytes(32), bytes(32)))

@@ -12,7 +12,7 @@ import pytest
 
 from core.config import load
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 LIMIT_S = 30
 SAID_URL = "http://127.0.0.1:8402"
 
