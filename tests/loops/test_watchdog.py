@@ -3,8 +3,11 @@
 import pytest
 
 from core.books import settings
-from core.loops.watchdog import PAUSED, SHORT_LOOKS
+from core.loops.intake import Intake
+from core.loops.watchdog import PAUSED, SHORT_LOOKS, Watchdog
 from core.values.errors import Paused
+from tests.fakes import FakeWallet
+from tests.hand_clock import HandClock
 from tests.world import ALICE
 
 MINUTE_S = 60
@@ -166,3 +169,28 @@ async def test_a_pause_by_another_process_is_heeded_and_ends_with_it(world):
 
 async def _run(tx, sql, account_id):
     assert await tx.run(sql, account_id=account_id) > 0
+
+
+class WorkingClock(HandClock):
+    """Every look at it takes a tenth of a second; whoever sleeps is noted, and goes on at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept_s: list[float] = []
+
+    def monotonic(self) -> float:
+        self._seconds += 0.1
+        return self._seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+
+
+async def test_an_audit_rests_after_each_part_nine_times_as_long_as_it_took(store):
+    clock = WorkingClock()
+    watchdog = Watchdog(store, FakeWallet(clock), Intake(), clock)
+
+    await watchdog.audit_once(rests=9)
+
+    assert len(clock.slept_s) >= len(("transfers", "accounts", "holds", "invoices", "jobs"))
+    assert {round(seconds, 6) for seconds in clock.slept_s} == {0.9}
