@@ -61,7 +61,7 @@ class Watchdog:
     async def audit(self) -> None:
         """Audit all books, again and again, in a tenth of the time at most."""
         while True:
-            await self.audit_once(rests=AUDIT_RESTS)
+            await self.audit_once()
             await self.clock.sleep(AUDIT_S)
 
     async def heed_operator(self) -> None:
@@ -88,11 +88,10 @@ class Watchdog:
         if self._short_looks >= SHORT_LOOKS:
             self.intake.stop("wallet", _shortage(self.seen))
 
-    async def audit_once(self, *, rests: int = 0) -> None:
+    async def audit_once(self) -> None:
         """Audit all books once; stop at the first fault, go on when there is none.
 
-        After each part it rests `rests` times as long as that took, so that large books are read
-        beside the work, not instead of it.
+        It rests after each part, so that large books are read beside the work, not instead of it.
         """
         found: list[Fault] = []
         place: Place | None = START
@@ -102,7 +101,7 @@ class Watchdog:
             found += faults
             if found:
                 self._note(found)
-            rest_s = rests * (self.clock.monotonic() - began_s)
+            rest_s = AUDIT_RESTS * (self.clock.monotonic() - began_s)
             if rest_s > 0:
                 await self.clock.sleep(rest_s)
         self._note(found)

@@ -12,7 +12,7 @@ wake.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import Any, cast
 
 import asyncpg
@@ -198,11 +198,10 @@ class Ear:
         connection = await asyncpg.connect(
             self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
         )
-        try:
+        with ExitStack() as undo:
+            undo.callback(connection.terminate)
             await connection.add_listener(CHANNEL, self._on_payload)
-        except BaseException:
-            connection.terminate()
-            raise
+            undo.pop_all()
         connection.add_termination_listener(self._on_loss)
         self._connection = connection
 

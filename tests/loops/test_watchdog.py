@@ -190,7 +190,7 @@ async def test_an_audit_rests_after_each_part_nine_times_as_long_as_it_took(stor
     clock = WorkingClock()
     watchdog = Watchdog(store, FakeWallet(clock), Intake(), clock)
 
-    await watchdog.audit_once(rests=9)
+    await watchdog.audit_once()
 
     assert len(clock.slept_s) >= len(("transfers", "accounts", "holds", "invoices", "jobs"))
     assert {round(seconds, 6) for seconds in clock.slept_s} == {0.9}
