@@ -105,7 +105,7 @@ async def open_core(
         store = await open_store(config, bulletin, clock)
         stack.push_async_callback(store.aclose)
         secret = await _secret_of(config.server, store)
-        await _arrive(store, process_id, clock, is_alone=config.database.is_sqlite)
+        await _arrive(store, process_id, clock, owns_books=config.database.is_sqlite)
 
         wallet = wallet or open_wallet(config, secret, clock)
         stack.push_async_callback(wallet.aclose)
@@ -346,19 +346,26 @@ async def _secret_of(server: ServerSettings, store: Store) -> bytes:
     return secret
 
 
-async def _arrive(store: Store, process_id: str, clock: Clock, *, is_alone: bool) -> None:
+async def _arrive(store: Store, process_id: str, clock: Clock, *, owns_books: bool) -> None:
     """Join the processes on this database, and do not count the time when there were none."""
-    await store.write(_join, process_id, clock.now_ms(), is_alone=is_alone)
+    is_alone = await store.is_alone()
+    await store.write(_join, process_id, clock.now_ms(), is_alone=is_alone, owns_books=owns_books)
 
 
-async def _join(tx: Tx, process_id: str, now_ms: int, *, is_alone: bool) -> None:
+async def _join(tx: Tx, process_id: str, now_ms: int, *, is_alone: bool, owns_books: bool) -> None:
+    """Take over from the dead.
+
+    Who sees nobody else connected frees what is only kept from being done twice. Money that may be
+    on its way is freed only by who owns the books for certain; else when its process stays silent.
+    """
     seen_ms = await processes.arrive(tx, process_id, now_ms)
     if seen_ms is not None and abs(now_ms - seen_ms) > DOWN_MS:
         await job_rows.shift_times(tx, now_ms - seen_ms)
     if is_alone:
-        await processes.bury_others(tx, process_id)
         await job_rows.free_leases(tx, process_id, now_ms)
-        await payouts.give_up_takes(tx, now_ms)
-        await refund_orders.give_up_takes(tx, now_ms=now_ms, taken_ms=TAKEN_MS)
         await people.free_all(tx, process_id)
         await posts.leave_others(tx, process_id)
+    if owns_books:
+        await processes.bury_others(tx, process_id)
+        await payouts.give_up_takes(tx, now_ms)
+        await refund_orders.give_up_takes(tx, now_ms=now_ms, taken_ms=TAKEN_MS)

@@ -65,6 +65,10 @@ class Store(Protocol):
         """Run `fn` on a snapshot; what it writes is refused."""
         ...
 
+    async def is_alone(self) -> bool:
+        """Whether nobody else has this database open, as far as the database can tell."""
+        ...
+
     async def aclose(self) -> None:
         """Finish what is queued, then close."""
         ...

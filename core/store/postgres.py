@@ -11,6 +11,7 @@ wake.
 """
 
 import asyncio
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import Any, cast
@@ -21,7 +22,7 @@ import structlog
 from core.store.bulletin import Bulletin
 from core.store.dialect import Statement, translate
 from core.store.migrate import HISTORY, Migration, as_statements, check_history, for_postgres
-from core.store.port import P, R, Row, TxFunction
+from core.store.port import P, R, Row, Tx, TxFunction
 from core.store.pump import Declined, Done, Outcome, Pending, Pump
 from core.values.errors import DatabaseUnavailable, Refused
 
@@ -35,10 +36,8 @@ NOTIFY_CHARS_MAX = 7_000  # PostgreSQL refuses payloads of 8,000 bytes
 # READ COMMITTED: a statement sees what others committed while this process queued for its turn.
 _TAKE_TURN = "SELECT pg_advisory_xact_lock(1651469428)"  # "bolt"
 _BEGIN = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_TAKE_TURN}"
-_SERVER_SETTINGS = {
-    "application_name": "boltwork",
-    "idle_in_transaction_session_timeout": "10000",  # a process that froze loses its turn
-}
+_IDLE_MS = 10_000  # a process that froze in a transaction loses its turn
+_NAME = "boltwork"
 
 _GONE = (
     OSError,
@@ -132,9 +131,16 @@ class PostgresStore:
     """One database, shared with other processes."""
 
     def __init__(
-        self, bulletin: Bulletin, *, writer: Any, readers: Any, connections: AsyncExitStack
+        self,
+        bulletin: Bulletin,
+        *,
+        name: str,
+        writer: Any,
+        readers: Any,
+        connections: AsyncExitStack,
     ) -> None:
         self.bulletin = bulletin
+        self._name = name
         self._writer = writer
         self._readers = readers
         self._connections = connections
@@ -149,15 +155,22 @@ class PostgresStore:
         Raises `core.store.migrate.SchemaRefused` for a newer or altered schema, or
         DatabaseUnavailable.
         """
+        name = f"{_NAME} {secrets.token_hex(4)}"
         async with AsyncExitStack() as connections:
             with _blame_on_database():
                 await _migrate(dsn, migrations, now_ms)
-                writer = await connections.enter_async_context(_pool(dsn, size=1))
-                readers = await connections.enter_async_context(_pool(dsn, size=READERS))
-                ear = Ear(dsn, bulletin)
+                writer = await connections.enter_async_context(_pool(dsn, name, size=1))
+                readers = await connections.enter_async_context(_pool(dsn, name, size=READERS))
+                ear = Ear(dsn, name, bulletin)
                 connections.push_async_callback(ear.aclose)
                 await ear.listen()
-            return cls(bulletin, writer=writer, readers=readers, connections=connections.pop_all())
+            return cls(
+                bulletin,
+                name=name,
+                writer=writer,
+                readers=readers,
+                connections=connections.pop_all(),
+            )
 
     async def write(self, fn: TxFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` as one durable transaction; see `core.store.port.Store`."""
@@ -173,6 +186,10 @@ class PostgresStore:
             ):
                 return await fn(PostgresTx(connection), *args, **kwargs)
 
+    async def is_alone(self) -> bool:
+        """Whether no other store has a connection; those of a killed process end with it."""
+        return await self.read(_is_alone, self._name)
+
     async def aclose(self) -> None:
         """Finish what has begun, then close all connections."""
         await self._pump.aclose()
@@ -187,8 +204,9 @@ class PostgresStore:
 class Ear:
     """Hears what all processes announce; a connection that is lost is made again."""
 
-    def __init__(self, dsn: str, bulletin: Bulletin) -> None:
+    def __init__(self, dsn: str, name: str, bulletin: Bulletin) -> None:
         self._dsn = dsn
+        self._name = name
         self._bulletin = bulletin
         self._connection: Any = None
         self._again: asyncio.Task[None] | None = None
@@ -196,7 +214,10 @@ class Ear:
     async def listen(self) -> None:
         """Connect and listen from now on."""
         connection = await asyncpg.connect(
-            self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+            self._dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings={"application_name": self._name},
         )
         with ExitStack() as undo:
             undo.callback(connection.terminate)
@@ -231,7 +252,7 @@ class Ear:
         self._bulletin.wake_all()  # what was announced meanwhile was not heard
 
 
-def _pool(dsn: str, *, size: int) -> Any:
+def _pool(dsn: str, name: str, *, size: int) -> Any:
     return asyncpg.create_pool(
         dsn,
         min_size=1,
@@ -240,9 +261,22 @@ def _pool(dsn: str, *, size: int) -> Any:
         command_timeout=COMMAND_TIMEOUT_S,
         statement_cache_size=512,
         max_cached_statement_lifetime=0,
-        server_settings=_SERVER_SETTINGS,
+        server_settings={
+            "application_name": name,
+            "idle_in_transaction_session_timeout": str(_IDLE_MS),
+        },
         reset=_leave_as_it_is,
     )
+
+
+async def _is_alone(tx: Tx, name: str) -> bool:
+    row = await tx.one(
+        "SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name LIKE :names AND application_name <> :name LIMIT 1",
+        names=f"{_NAME}%",
+        name=name,
+    )
+    return row is None
 
 
 async def _leave_as_it_is(_connection: Any) -> None:

@@ -119,6 +119,10 @@ class SqliteStore:
         work.add_done_callback(lambda _: self._readers.put_nowait(reader))
         return cast("R", await asyncio.shield(work))
 
+    async def is_alone(self) -> bool:
+        """The file belongs to one process."""
+        return True
+
     async def aclose(self) -> None:
         """Finish what has begun, then close all connections."""
         await self._pump.aclose()

@@ -369,6 +369,10 @@ async def test_every_job_is_leased_once(till: Store):
     assert sorted(number for number in taken if number is not None) == list(range(20))
 
 
+async def test_a_store_that_nobody_else_has_open_is_alone(till: Store):
+    assert await till.is_alone()
+
+
 async def test_closing_finishes_what_is_queued_and_what_is_being_read(empty_database: Database):
     store = await empty_database.open(SCHEMA)
     writes = [asyncio.create_task(store.write(note, number)) for number in range(700)]

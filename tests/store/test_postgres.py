@@ -148,6 +148,17 @@ async def test_one_commit_announces_any_number_of_topics(till, other):
         assert await last.wait(5)
 
 
+async def test_a_store_is_alone_while_no_other_has_the_database_open(till, postgres_database):
+    assert await till.is_alone()
+
+    other = await open_till(postgres_database.url)
+    assert not await till.is_alone()
+    assert not await other.is_alone()
+
+    await other.aclose()
+    assert await till.is_alone()
+
+
 async def test_a_text_that_postgresql_does_not_hold_harms_only_its_own_write(till):
     outcomes = await asyncio.gather(
         till.write(note, 1, "a\0b"), till.write(note, 2), return_exceptions=True
