@@ -139,8 +139,10 @@ class Keeper:
         answers = [
             await self.settler.ask(bill.payment_hash) for bill in bills if bill.state == "open"
         ]
-        if any(isinstance(answer, Unknown) for answer in answers):
-            return None
+        for answer in answers:
+            if isinstance(answer, Unknown):
+                log.warning("end of a wait put off", account=account_id, reason=answer.reason)
+                return None
         return all(isinstance(answer, NotPaid) for answer in answers)
 
     async def _fail(self, job: Record, code: ErrorCode) -> None:
