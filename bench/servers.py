@@ -62,17 +62,18 @@ async def running(*arguments: str, settings: Mapping[str, str]) -> AsyncIterator
             stderr=log,
         )
         assert process.stdout is not None
+        has_served = False
         try:
             async with asyncio.timeout(START_S):
                 hello = await process.stdout.readline()
             yield Running(json.loads(hello)["url"], process.pid)
-        except BaseException:
-            log.seek(-min(log.tell(), LOG_BYTES), os.SEEK_END)
-            sys.stderr.write(log.read().decode(errors="replace"))
-            raise
+            has_served = True
         finally:
             process.terminate()
             await process.wait()
+            if not has_served:
+                log.seek(-min(log.tell(), LOG_BYTES), os.SEEK_END)
+                sys.stderr.write(log.read().decode(errors="replace"))
 
 
 def pin(pid: int, core: int) -> None:

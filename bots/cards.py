@@ -172,7 +172,12 @@ class Cards:
             file_note=self.voice.say("job.result_file", code=code, pages=pages),
             buttons=((self._button("again"), self._button("chat_more")),),
         )
-        return self.place.letter(result, slot=self._slot("result"))
+        return self.place.letter(result, slot=self.result_slot)
+
+    @property
+    def result_slot(self) -> str:
+        """Where the result stands."""
+        return self._slot("result")
 
     def eta(self, job: Job) -> str:
         """How long the work takes, about."""

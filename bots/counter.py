@@ -27,8 +27,9 @@ AGAIN_MS, PAUSED_MS = 5_000, 60_000
 EXPIRED = "expired"  # reminder: an invoice has run out
 INVOICE = "invoice"  # reminder: an invoice could not be made
 PROGRESS = "progress"  # reminder: the work takes long
+UNREACHED = "unreached"  # reminder: a result may not have reached the person where it was asked for
 WAITED = "waited"  # reminder: nobody has paid for the check within its time
-PROGRESS_MS = 300_000
+PROGRESS_MS, UNREACHED_MS = 300_000, 3_600_000
 
 log = structlog.get_logger(__name__)
 
@@ -159,6 +160,10 @@ class Counter:
     def progress(self, request: Request, now_ms: int) -> Remind:
         """Have the person told when the work takes long."""
         return Remind(PROGRESS, request.code, now_ms + PROGRESS_MS)
+
+    def unreached(self, request: Request, now_ms: int) -> Remind:
+        """Have it seen to that a result reaches the person."""
+        return Remind(UNREACHED, request.code, now_ms + UNREACHED_MS)
 
     async def _bill_request(
         self, scene: Scene, request: Request, kind: BillKind, amount: Msat

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from bots.cards import price_of, withdraw_button
-from bots.counter import EXPIRED, INVOICE, PROGRESS, WAITED, Counter
+from bots.counter import EXPIRED, INVOICE, PROGRESS, UNREACHED, WAITED, Counter
 from bots.purse import Purse
 from bots.scene import Scene
 from bots.stage import Stage
@@ -68,7 +68,10 @@ class Following:
             self.stage.follow(at.place, job_id, scene.mail.number)
             started = self._started(at, request, job)
             return Reply(started, (told, self.counter.progress(request, scene.now_ms)))
-        return Reply(self._ended(at, request.on_next_card, job), (told,))
+        ended = Reply(self._ended(at, request.on_next_card, job), (told,))
+        if job.state == "complete" and len(scene.view.contacts) > 1:
+            ended += Reply((), (self.counter.unreached(request, scene.now_ms),))
+        return ended
 
     async def reminded(self, scene: Scene, event: Event) -> Reply | None:
         """Time has passed."""
@@ -76,6 +79,7 @@ class Following:
             EXPIRED: self._expired,
             INVOICE: self._invoice,
             PROGRESS: self._progress,
+            UNREACHED: self._unreached,
             WAITED: self._waited,
         }
         return await handlers[event.kind](scene, event.ref)
@@ -161,6 +165,24 @@ class Following:
         at = scene.at(request.peer, request.message_id)
         letter = at.note("job.progress", code=code, minutes=minutes, slot=f"{code}:progress")
         return Reply((letter,))
+
+    async def _unreached(self, scene: Scene, code: str) -> Reply:
+        """A result still waits for its channel: say it where the person was seen last, too."""
+        request = await self.counter.desk.request(scene.session_id, code)
+        if request is None or request.job_id is None:
+            return Reply()
+        slot = self.counter.cards(scene, request).result_slot
+        if not await self.counter.desk.waits_to_be_said(request.peer, slot):
+            return Reply()
+        others = [
+            contact.peer
+            for contact in scene.view.contacts
+            if contact.is_reachable and contact.peer != request.peer
+        ]
+        if not others:
+            return Reply()
+        job = await self.counter.desk.job(request.job_id)
+        return Reply(self._ended(scene.at(others[0]), request, job))
 
     def _started(self, scene: Scene, request: Request, job: Job) -> tuple[Letter, ...]:
         """The work runs; drawn here only where it started by itself."""

@@ -193,6 +193,17 @@ async def card(tx: Tx, peer: Peer, slot: str) -> Card | None:
     return Card(tuple(row["ext_ids"].split("\n")), row["form"], row["digest"])
 
 
+async def waits(tx: Tx, peer: Peer, slot: str) -> bool:
+    """Whether a letter to this slot is queued, or kept until its peer can be reached."""
+    row = await tx.one(
+        "SELECT 1 AS one FROM outbox WHERE channel = :channel AND realm = :realm AND uid = :uid"
+        " AND slot = :slot AND state IN ('queued', 'parked') LIMIT 1",
+        **place_of(peer),
+        slot=slot,
+    )
+    return row is not None
+
+
 async def slot_of(tx: Tx, peer: Peer, ext_id: str) -> str | None:
     """The slot that this message of ours stands in."""
     rows = await tx.all(

@@ -109,6 +109,10 @@ class PeopleDesk:
         """A job. Raises NotFound."""
         return await self.store.read(jobs.view, job_id)
 
+    async def waits_to_be_said(self, peer: Peer, slot: str) -> bool:
+        """Whether the channel has not taken what is to stand in this slot."""
+        return await self.store.read(outbox.waits, peer, slot)
+
     async def bill(self, payment_hash: str) -> PersonBill | None:
         """What an invoice was shown for."""
         return await self.store.read(requests.bill, payment_hash)
