@@ -89,6 +89,8 @@ class Presses:
                 return await self.operator.credit(scene, prompt)
             case "caption" | "late":
                 return await self.asking.ask(scene, prompt.body, *answered.effects)
+            case "withdraw":
+                return await self.purse.withdraw(scene, "")  # a yes is no place to send it to
             case _:
                 return answered
 
