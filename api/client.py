@@ -6,6 +6,7 @@ first address that is no trusted proxy is the client. One IPv6 customer commands
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
@@ -18,6 +19,8 @@ def client_of(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[
     `peer` is the other end of the connection, `forwarded_for` the fields of X-Forwarded-For in
     order. A hop that is no address ends the reading: the proxy that let it in is then the client.
     """
+    if not (forwarded_for and trusted):
+        return _name_of_peer(peer or "")
     client = _address(peer or "")
     hops = [hop for field in forwarded_for for hop in field.split(",")]
     while client is not None and hops and any(client in network for network in trusted):
@@ -25,7 +28,12 @@ def client_of(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[
         if hop is None:
             break
         client = hop
-    return "unknown" if client is None else _name(client)
+    return _name(client)
+
+
+@lru_cache(maxsize=4096)  # nearly every request comes over a connection that has been seen before
+def _name_of_peer(peer: str) -> str:
+    return _name(_address(peer))
 
 
 def _address(text: str) -> Address | None:
@@ -41,7 +49,9 @@ def _address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _name(address: Address) -> str:
+def _name(address: Address | None) -> str:
+    if address is None:
+        return "unknown"
     if address.version == 4:
         return str(address)
     return str(IPv6Network((int(address) >> 64 << 64, 64)))

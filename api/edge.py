@@ -68,8 +68,9 @@ class Edge:
         request[CLIENT] = client_of(
             request.remote, request.headers.getall("X-Forwarded-For", []), self.trusted_proxies
         )
-        with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
-            return await handler(request)
+        # Never taken off again: aiohttp gives each request a task, and so a context, of its own.
+        structlog.contextvars.bind_contextvars(request_id=request[REQUEST_ID])
+        return await handler(request)
 
     @web.middleware
     async def explain(self, request: web.Request, handler: Handler) -> web.StreamResponse:
