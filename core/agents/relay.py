@@ -23,7 +23,6 @@ CONNECT_S: Final = 10.0
 IDLE_S: Final = 4.0
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 RETRY_AFTER_MAX_S: Final = 3_600
-_PATIENT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
 _SECONDS: Final = re.compile(r"[0-9]{1,6}")
 
 # The upstream says that the request itself is at fault; asking again changes nothing.
@@ -45,9 +44,8 @@ class HttpRelay:
             headers["Authorization"] = f"Bearer {api_key}"
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=min(timeout_s, CONNECT_S), sock_read=timeout_s
-            ),
+            # Silences are looked for here: aiohttp's own limit sets a new timer for each read.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(timeout_s, CONNECT_S)),
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -57,7 +55,10 @@ class HttpRelay:
         """The whole answer of one call. Raises AgentFault."""
         pieces, size = [], 0
         with _Faults():
-            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+            async with (
+                asyncio.timeout(self._timeout_s) as patience,
+                self._session.post(self._url, data=body, allow_redirects=False) as response,
+            ):
                 if response.status != 200:
                     raise _refusal(response)
                 while piece := await response.content.readany():
@@ -65,15 +66,16 @@ class HttpRelay:
                     size += len(piece)
                     if size > ANSWER_BYTES_MAX:
                         raise AgentFault("the upstream's answer is too large", retry=False)
+                    if not response.content.at_eof():
+                        now_s = asyncio.get_running_loop().time()
+                        patience.reschedule(now_s + self._timeout_s)
         return b"".join(pieces)
 
     async def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
         """The answer of one call as it comes. Raises AgentFault, also after some of it."""
         with _Faults():
             async with asyncio.timeout(self._timeout_s):
-                response = await self._session.post(
-                    self._url, data=body, allow_redirects=False, timeout=_PATIENT
-                )
+                response = await self._session.post(self._url, data=body, allow_redirects=False)
             # The connection is used again where the answer was read to its end, else it is closed.
             async with response, _Silence(response, self._timeout_s) as silence:
                 if response.status != 200:
