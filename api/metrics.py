@@ -6,6 +6,7 @@ stranger chooses is never a label.
 
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, get_args
 
 from aiohttp import web
@@ -44,6 +45,9 @@ class Metrics:
             ["route"],
             registry=self._registry,
         )
+        # Labels are few and looked up with each request; the library's own look-up takes a lock.
+        self._requests_of = cache(self._requests.labels)
+        self._seconds_of = cache(self._seconds.labels)
         self._ready = Gauge(
             "boltwork_ready", "1 while everything that is needed is there.", registry=self._registry
         )
@@ -96,8 +100,8 @@ class Metrics:
         finally:
             route = route_of(request)
             method = request.method if request.method in _METHODS else "other"
-            self._requests.labels(method, route, status).inc()
-            self._seconds.labels(route).observe(time.perf_counter() - began)
+            self._requests_of(method, route, status).inc()
+            self._seconds_of(route).observe(time.perf_counter() - began)
 
     async def show(self, _request: web.Request) -> web.Response:
         """The numbers in Prometheus' text format."""
