@@ -101,17 +101,15 @@ class Pump:
             await self._serve([self._waiting.popleft() for _ in range(size)])
 
     async def _serve(self, batch: Sequence[Pending]) -> None:
-        # Awaited as a task so that a failure is looked at, not caught: it belongs to the callers.
-        attempt = asyncio.ensure_future(self._run_batch(batch))
-        await asyncio.wait([attempt])
-        # A function that cancels itself must not cancel the pump with it.
-        failure = asyncio.CancelledError() if attempt.cancelled() else attempt.exception()
-        if failure is None:
-            self._resolve(batch, attempt.result())
-        elif len(batch) == 1 or isinstance(failure, DatabaseUnavailable):
+        # Gathered so that a failure is looked at, not caught: it belongs to the callers. A function
+        # that cancels itself must not cancel the pump with it.
+        [outcomes] = await asyncio.gather(self._run_batch(batch), return_exceptions=True)
+        if not isinstance(outcomes, BaseException):
+            self._resolve(batch, outcomes)
+        elif len(batch) == 1 or isinstance(outcomes, DatabaseUnavailable):
             for pending in batch:
                 if not pending.future.done():
-                    pending.future.set_exception(failure)
+                    pending.future.set_exception(outcomes)
         else:
             for pending in batch:
                 await self._serve([pending])
