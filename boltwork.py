@@ -300,8 +300,8 @@ async def _serve(config: "Config", printer: Printer, errors: "LastErrors") -> No
     ):
         # What the start has made stays; each look through it stopped all requests for 50 ms.
         gc.freeze()
-        # A request that waits is no garbage: looked through every 700 objects, as Python has it,
-        # the requests under way took a twelfth of the CPU time.
+        # A request that waits is no garbage: Python would look through all of them at every 700 new
+        # objects.
         gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
         _announce(config, printer, port=doors.port, operator_port=doors.operator_port)
         await stop.wait()
