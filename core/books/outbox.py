@@ -73,7 +73,8 @@ async def post(tx: Tx, letter: Letter, now_ms: int) -> None:
         now_ms=now_ms,
     )
     assert row is not None
-    if slot:  # after the new one has its number: whoever is sending the old one must not close it
+    if slot and not letter.is_passing:  # which some channels leave unsaid
+        # After the new one has its number: whoever is sending the old one must not close it.
         await tx.run(
             "DELETE FROM outbox WHERE channel = :channel AND realm = :realm AND uid = :uid"
             " AND slot = :slot AND state = 'queued' AND is_news = 0 AND doubts = 0"
