@@ -10,6 +10,7 @@ Fault reasons carry statuses only: upstreams echo keys and prompts in their mess
 import asyncio
 import re
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final, Self
 
 import aiohttp
@@ -53,23 +54,13 @@ class HttpRelay:
 
     async def plain(self, body: bytes) -> bytes:
         """The whole answer of one call. Raises AgentFault."""
-        pieces, size = [], 0
-        with _Faults():
-            async with (
-                asyncio.timeout(self._timeout_s) as patience,
-                self._session.post(self._url, data=body, allow_redirects=False) as response,
-            ):
-                if response.status != 200:
-                    raise _refusal(response)
-                while piece := await response.content.readany():
-                    pieces.append(piece)
-                    size += len(piece)
-                    if size > ANSWER_BYTES_MAX:
-                        raise AgentFault("the upstream's answer is too large", retry=False)
-                    if not response.content.at_eof():
-                        now_s = asyncio.get_running_loop().time()
-                        patience.reschedule(now_s + self._timeout_s)
-        return b"".join(pieces)
+        whole = bytearray()
+        async with aclosing(self.stream(body)) as pieces:
+            async for piece in pieces:
+                whole += piece
+                if len(whole) > ANSWER_BYTES_MAX:
+                    raise AgentFault("the upstream's answer is too large", retry=False)
+        return bytes(whole)
 
     async def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
         """The answer of one call as it comes. Raises AgentFault, also after some of it."""

@@ -109,10 +109,6 @@ class PeopleDesk:
         """A job. Raises NotFound."""
         return await self.store.read(jobs.view, job_id)
 
-    async def waits_to_be_said(self, peer: Peer, slot: str) -> bool:
-        """Whether the channel has not taken what is to stand in this slot."""
-        return await self.store.read(outbox.waits, peer, slot)
-
     async def bill(self, payment_hash: str) -> PersonBill | None:
         """What an invoice was shown for."""
         return await self.store.read(requests.bill, payment_hash)
@@ -128,6 +124,10 @@ class PeopleDesk:
     async def refunds(self, session_id: str) -> list[Refund]:
         """A person's latest withdrawals, newest first."""
         return await self.store.read(refunds.page, session_id, before=None, limit=REFUNDS_MAX)
+
+    async def waits_to_be_said(self, peer: Peer, slot: str) -> bool:
+        """Whether the channel has not taken what is to stand in this slot."""
+        return await self.store.read(outbox.waits, peer, slot)
 
     async def slot_of(self, peer: Peer, ext_id: str) -> str | None:
         """What a message of ours that somebody answers is about."""

@@ -36,8 +36,8 @@ NOTIFY_CHARS_MAX = 7_000  # PostgreSQL refuses payloads of 8,000 bytes
 # READ COMMITTED: a statement sees what others committed while this process queued for its turn.
 _TAKE_TURN = "SELECT pg_advisory_xact_lock(1651469428)"  # "bolt"
 _BEGIN = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_TAKE_TURN}"
-_IDLE_MS = 10_000  # a process that froze in a transaction loses its turn
 _NAME = "boltwork"
+_IDLE_MS = "10000"  # a process that froze in a transaction loses its turn
 
 _GONE = (
     OSError,
@@ -263,7 +263,7 @@ def _pool(dsn: str, name: str, *, size: int) -> Any:
         max_cached_statement_lifetime=0,
         server_settings={
             "application_name": name,
-            "idle_in_transaction_session_timeout": str(_IDLE_MS),
+            "idle_in_transaction_session_timeout": _IDLE_MS,
         },
         reset=_leave_as_it_is,
     )

@@ -117,11 +117,13 @@ class Pump:
     def _resolve(self, batch: Sequence[Pending], outcomes: Sequence[Outcome]) -> None:
         topics: set[str] = set()
         for pending, outcome in zip(batch, outcomes, strict=True):
-            has_left = pending.future.done()  # its caller gave up; the commit stands
             if isinstance(outcome, Done):
                 topics.update(outcome.topics)
-                if not has_left:
-                    pending.future.set_result(outcome.value)
-            elif not has_left:
-                pending.future.set_exception(outcome.refusal)
+            if pending.future.done():  # its caller gave up; the commit stands
+                continue
+            match outcome:
+                case Done(value):
+                    pending.future.set_result(value)
+                case Declined(refusal):
+                    pending.future.set_exception(refusal)
         self._bulletin.post(topics)
