@@ -1,7 +1,8 @@
 """The outbox: what is to be said, committed with the reason to say it, and what stands where.
 
-A letter to a slot takes the place of an unsent one to the same slot, unless that one is news. What
-a letter takes several messages for is remembered message by message.
+A letter to a slot takes the place of an unsent one to the same slot, unless that one is news or
+the new one is passing: where nothing can be edited the older one is all that will be said. What a
+letter takes several messages for is remembered message by message.
 """
 
 from collections.abc import Sequence
@@ -73,7 +74,7 @@ async def post(tx: Tx, letter: Letter, now_ms: int) -> None:
         now_ms=now_ms,
     )
     assert row is not None
-    if slot and not letter.is_passing:  # which some channels leave unsaid
+    if slot and not letter.is_passing:
         # After the new one has its number: whoever is sending the old one must not close it.
         await tx.run(
             "DELETE FROM outbox WHERE channel = :channel AND realm = :realm AND uid = :uid"

@@ -209,6 +209,15 @@ async def test_a_letter_takes_the_place_of_an_unsent_one_in_its_slot(shared_stor
     assert await due(shared_store, anna) == []
 
 
+async def test_a_passing_letter_takes_the_place_of_none(shared_store) -> None:
+    anna = somebody()
+    await shared_store.write(outbox.post, letter(anna, "ran out", slot="s"), NOW_MS)
+
+    await shared_store.write(outbox.post, letter(anna, "over", slot="s", is_passing=True), NOW_MS)
+
+    assert await due(shared_store, anna) == ["ran out"]
+
+
 async def test_what_is_in_doubt_is_not_replaced(shared_store) -> None:
     anna = somebody()
     await shared_store.write(outbox.post, letter(anna, "doubtful", slot="s"), NOW_MS)
