@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PART ?= $(patsubst tests/long/test_%.py,%,$(wildcard tests/long/test_*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo simulate test test-program test-real test-node test-long check bench lock
@@ -33,8 +34,8 @@ test-real: $(READY) ## Run the tests against a real LNbits, which is installed f
 test-node: $(READY) ## Talk on Nostr with nostr-tools, which needs Node and npm
 	$(BIN)/python -m pytest tests/node
 
-test-long: $(READY) ## Run the long tests: many seeds, many kills
-	$(BIN)/python -m pytest tests/long
+test-long: $(READY) ## Run the long tests, part after part, or PART=histories alone
+	for part in $(PART); do timeout -s INT 1500 $(BIN)/python -m pytest -n 3 tests/long/test_$$part.py || exit; done
 
 check: $(READY) ## Lint, formatting, types and the directions of the imports
 	$(BIN)/ruff check
